@@ -1,0 +1,190 @@
+//! What a node found on its disk, as its protocol is told when it starts.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::{Epoch, Index, Membership, Position};
+
+/// The durable state a protocol starts from. `Recovered::fresh` is a node that never ran.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// The protocol's own state, as it last wrote it by [`LogOp::HardState`](crate::LogOp).
+    pub hard_state: Option<Bytes>,
+    /// The last entry that is gone from the log because the state machine holds it.
+    pub purged: Position,
+    /// The epoch of every entry in the log above `purged`.
+    pub log: EpochRuns,
+    /// The memberships in force, oldest first: the one at `purged` (index 0 for the one the
+    /// cluster was made with), then each that stands in the log.
+    pub memberships: Vec<(Index, Membership)>,
+    /// What the state machine holds durably. Entries up to here are never applied again.
+    pub applied: Position,
+    /// The disk is known to have lost acknowledged entries: the node neither votes nor
+    /// campaigns until its peers have repaired it.
+    pub damaged: bool,
+}
+
+impl Recovered {
+    /// The state of a node that never ran, in a cluster made of `membership`.
+    #[must_use]
+    pub fn fresh(membership: Membership) -> Self {
+        Recovered {
+            memberships: alloc::vec![(Index::ZERO, membership)],
+            ..Recovered::default()
+        }
+    }
+}
+
+/// Index → epoch for a stretch of the log, kept as runs because epochs change rarely:
+/// a log of a million entries under three leaders takes three runs.
+///
+/// Holes are allowed, as Paxos leaves them; Raft never does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EpochRuns {
+    /// (first, last, epoch), ascending and disjoint.
+    runs: Vec<(Index, Index, Epoch)>,
+}
+
+impl EpochRuns {
+    /// The epoch of the entry at `index`, if there is one. Binary search over the runs.
+    #[must_use]
+    pub fn get(&self, index: Index) -> Option<Epoch> {
+        let at = self.runs.partition_point(|(_, last, _)| *last < index);
+        let (first, _, epoch) = self.runs.get(at)?;
+        (*first <= index).then_some(*epoch)
+    }
+
+    /// The last entry.
+    #[must_use]
+    pub fn last(&self) -> Option<Position> {
+        let (_, index, epoch) = *self.runs.last()?;
+        Some(Position { index, epoch })
+    }
+
+    /// The first index held.
+    #[must_use]
+    pub fn first_index(&self) -> Option<Index> {
+        self.runs.first().map(|(first, _, _)| *first)
+    }
+
+    /// The first index of the run that `index` stands in.
+    #[must_use]
+    pub fn run_start(&self, index: Index) -> Option<Index> {
+        let at = self.runs.partition_point(|(_, last, _)| *last < index);
+        let (first, _, _) = self.runs.get(at)?;
+        (*first <= index).then_some(*first)
+    }
+
+    /// Adds the entry at `position`, replacing one that stands at the same index. Constant
+    /// when it comes after all others, else linear in the number of runs.
+    pub fn put(&mut self, position: Position) {
+        let Position { index, epoch } = position;
+        match self.runs.last_mut() {
+            Some((_, last, run)) if last.next() == index && *run == epoch => *last = index,
+            Some((_, last, _)) if *last >= index => self.replace(index, epoch),
+            _ => self.runs.push((index, index, epoch)),
+        }
+    }
+
+    /// Forgets every entry at `from` and above.
+    pub fn truncate_from(&mut self, from: Index) {
+        self.runs.retain(|(first, _, _)| *first < from);
+        if let Some((_, last, _)) = self.runs.last_mut() {
+            *last = (*last).min(from.prev());
+        }
+    }
+
+    /// Forgets every entry at `upto` and below.
+    pub fn purge_to(&mut self, upto: Index) {
+        self.runs.retain(|(_, last, _)| *last > upto);
+        if let Some((first, _, _)) = self.runs.first_mut() {
+            *first = (*first).max(upto.next());
+        }
+    }
+
+    fn replace(&mut self, index: Index, epoch: Epoch) {
+        let mut rebuilt = EpochRuns::default();
+        let mut placed = false;
+        for (first, last, run) in core::mem::take(&mut self.runs) {
+            if !placed && first > index {
+                rebuilt.push_run(index, index, epoch);
+                placed = true;
+            }
+            if first <= index && index <= last {
+                if first < index {
+                    rebuilt.push_run(first, index.prev(), run);
+                }
+                rebuilt.push_run(index, index, epoch);
+                placed = true;
+                if index < last {
+                    rebuilt.push_run(index.next(), last, run);
+                }
+            } else {
+                rebuilt.push_run(first, last, run);
+            }
+        }
+        *self = rebuilt;
+    }
+
+    fn push_run(&mut self, first: Index, last: Index, epoch: Epoch) {
+        match self.runs.last_mut() {
+            Some((_, end, run)) if end.next() == first && *run == epoch => *end = last,
+            _ => self.runs.push((first, last, epoch)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(index: u64, term: u64) -> Position {
+        Position {
+            index: Index(index),
+            epoch: Epoch::term(term),
+        }
+    }
+
+    fn runs(entries: &[(u64, u64)]) -> EpochRuns {
+        let mut runs = EpochRuns::default();
+        entries
+            .iter()
+            .for_each(|(index, term)| runs.put(at(*index, *term)));
+        runs
+    }
+
+    #[test]
+    fn entries_of_one_epoch_are_one_run() {
+        let log = runs(&[(1, 1), (2, 1), (3, 2), (4, 2)]);
+        assert_eq!(log.runs.len(), 2);
+        assert_eq!(log.get(Index(2)), Some(Epoch::term(1)));
+        assert_eq!(log.get(Index(5)), None);
+        assert_eq!(log.last(), Some(at(4, 2)));
+        assert_eq!(log.run_start(Index(4)), Some(Index(3)));
+    }
+
+    #[test]
+    fn a_slot_can_be_overwritten_and_holes_can_be_filled() {
+        let mut log = runs(&[(1, 1), (2, 1), (3, 1), (6, 1)]);
+        log.put(at(2, 5));
+        log.put(at(5, 4));
+        let epochs: Vec<_> = (1..=6)
+            .map(|i| log.get(Index(i)).map(|e| e.round))
+            .collect();
+        assert_eq!(epochs, [Some(1), Some(5), Some(1), None, Some(4), Some(1)]);
+    }
+
+    #[test]
+    fn both_ends_can_be_cut_inside_a_run() {
+        let mut log = runs(&[(1, 1), (2, 1), (3, 1), (4, 1)]);
+        log.truncate_from(Index(4));
+        log.purge_to(Index(1));
+        assert_eq!(
+            (log.first_index(), log.last()),
+            (Some(Index(2)), Some(at(3, 1)))
+        );
+        log.truncate_from(Index(2));
+        assert_eq!(log, EpochRuns::default());
+    }
+}
