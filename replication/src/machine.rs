@@ -1,0 +1,80 @@
+//! The state machine that is kept in step: what the driver asks of it.
+
+use consensus::{Membership, Position};
+
+/// Milliseconds since 1970, as stamped by a leader or shown by a node's own clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Millis(pub u64);
+
+/// What the log says about an entry, besides its commands.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryInfo<'a> {
+    /// What names it.
+    pub position: Position,
+    /// The leader's clock when it proposed the entry; `Millis(0)` if the entry carries none.
+    /// Stamps may repeat or step back across leaders: group time is the largest so far.
+    pub stamp: Millis,
+    /// Under which version of the commands' meaning it is to be applied.
+    pub semantics: u8,
+    /// The members from here on, if that is what the entry says.
+    pub membership: Option<&'a Membership>,
+}
+
+/// What became of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// The reply is complete.
+    Answered,
+    /// The answer depends on whether time has passed which the log does not know of yet: commit
+    /// a tick, then ask again. Nothing was written to the reply.
+    NeedsTick,
+}
+
+/// A deterministic state machine: the same entries, in the same order, give the same state and
+/// the same replies on every node. Neither the clock nor configuration nor chance may reach
+/// [`apply`](StateMachine::apply); what must be the same everywhere comes in the log.
+///
+/// The driver calls, for every committed range: [`begin`](StateMachine::begin) for each entry,
+/// `apply` for each of its commands, and once at the end [`commit`](StateMachine::commit).
+pub trait StateMachine {
+    /// Why the machine cannot go on. The node stops: a state machine that skipped a command would
+    /// silently differ from its copies.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// The last entry whose effects are held durably. The log is replayed from the one after it.
+    fn applied(&self) -> Position;
+
+    /// An entry begins. Its commands follow.
+    ///
+    /// # Errors
+    /// When the storage behind the machine fails.
+    fn begin(&mut self, entry: EntryInfo<'_>) -> Result<(), Self::Error>;
+
+    /// Applies one command; appends its reply where one is wanted. Only the node at which a
+    /// command arrived wants it. A command that makes no sense gets an error as its reply, the
+    /// same on every node.
+    ///
+    /// # Errors
+    /// When the storage behind the machine fails.
+    fn apply(&mut self, command: &[u8], reply: Option<&mut Vec<u8>>) -> Result<(), Self::Error>;
+
+    /// The committed range ends: everything since the last call becomes one atomic unit, data and
+    /// position together.
+    ///
+    /// # Errors
+    /// When the storage behind the machine fails.
+    fn commit(&mut self) -> Result<(), Self::Error>;
+
+    /// Answers a query from the state as it is. `clock` is this node's clock: it decides only
+    /// whether a tick is needed, never what the answer is.
+    ///
+    /// # Errors
+    /// When the storage behind the machine fails.
+    fn query(&self, query: &[u8], clock: Millis, reply: &mut Vec<u8>)
+    -> Result<Query, Self::Error>;
+
+    /// When the state next changes by the passing of time alone. The leader commits a tick then.
+    fn next_due(&self) -> Option<Millis> {
+        None
+    }
+}
