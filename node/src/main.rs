@@ -1,2 +1,3 @@
 //! lockstep
+mod config;
 fn main() {}
