@@ -1,0 +1,33 @@
+//! The cases. Each is a plain function that returns when the protocol does as the contract says,
+//! and panics with the last events when it does not.
+
+mod elections;
+mod replication;
+
+pub use elections::*;
+pub use replication::*;
+
+use super::cluster::{Cluster, Configure};
+use super::ledger::Answer;
+use crate::{Consensus, Micros};
+
+/// Runs `case` for clusters of each of `sizes`, under several seeds.
+fn each_size<C: Consensus>(
+    configure: Configure<'_, C>,
+    sizes: &[u64],
+    case: impl Fn(&mut Cluster<'_, C>),
+) {
+    for size in sizes {
+        for seed in 0..4 {
+            case(&mut Cluster::new(configure, *size, seed));
+        }
+    }
+}
+
+const fn seconds(seconds: u64) -> Micros {
+    Micros::from_millis(seconds * 1_000)
+}
+
+const fn millis(millis: u64) -> Micros {
+    Micros::from_millis(millis)
+}

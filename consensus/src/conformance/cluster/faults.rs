@@ -1,0 +1,235 @@
+//! What goes wrong, and how it is made good again.
+
+use super::super::disk::Log;
+use super::{Cluster, Event};
+use crate::{Channel, Consensus, Micros, NodeId, Position, WriteSeq};
+
+impl<C: Consensus> Cluster<'_, C> {
+    /// Starts a node from what its disk and its state machine hold durably.
+    ///
+    /// # Panics
+    /// When it runs already.
+    pub fn start(&mut self, id: NodeId) {
+        let config = (self.configure)(id);
+        let seed = self.random.next();
+        let node = self.node_mut(id);
+        assert!(!node.is_up(), "{id} runs already");
+        node.life += 1;
+        node.last_write = WriteSeq(0);
+        node.applied = node.applied_durably;
+        node.next_commit = node.applied.index.next();
+        let recovered = node.disk.recovered(node.applied, node.damaged);
+        let (life, applied) = (node.life, node.applied);
+        self.say(format_args!("{id} starts (life {life}), applied {applied}"));
+        self.node_mut(id).core = Some(C::new(config, seed, recovered));
+        self.drain(id);
+    }
+
+    /// Stops a node; of what it wrote, only what is durable survives, and the first `keep`
+    /// operations of the rest.
+    pub fn crash(&mut self, id: NodeId, keep: usize) {
+        let queued = self.node(id).disk.queued_ops();
+        self.say(format_args!("{id} crashes, keeps {keep} of {queued} ops"));
+        self.node_mut(id).crash(keep);
+    }
+
+    /// Crashes every node at once; each keeps only what is durable.
+    pub fn crash_all(&mut self) {
+        for id in self.up() {
+            self.crash(id, 0);
+        }
+    }
+
+    /// Starts every node that is down.
+    pub fn start_all(&mut self) {
+        for id in self.ids() {
+            if !self.node(id).is_up() {
+                self.start(id);
+            }
+        }
+    }
+
+    /// Crashes and starts a node.
+    pub fn restart(&mut self, id: NodeId) {
+        self.crash(id, 0);
+        self.start(id);
+    }
+
+    /// Crashes every node at the moment the `k`th write from now becomes durable, before anybody
+    /// hears of it.
+    pub fn crash_all_at_persisted_write(&mut self, k: u64) {
+        self.crash_all_at = Some(self.persisted_writes + k);
+    }
+
+    /// Crashes whoever issues the `k`th write from now, once what it says with that write is sent.
+    pub fn crash_writer_at_write(&mut self, k: u64) {
+        self.crash_writer_at = Some(self.issued_writes + k);
+    }
+
+    /// How many writes have become durable, on all nodes together.
+    #[must_use]
+    pub const fn persisted_writes(&self) -> u64 {
+        self.persisted_writes
+    }
+
+    /// How many writes were issued, on all nodes together.
+    #[must_use]
+    pub const fn issued_writes(&self) -> u64 {
+        self.issued_writes
+    }
+
+    /// Lets nothing of what a node writes become durable any more.
+    pub fn hang_disk(&mut self, id: NodeId) {
+        self.say(format_args!("{id}'s disk hangs"));
+        self.node_mut(id).disk.hung = true;
+    }
+
+    /// Ends the hanging. Everything written meanwhile becomes durable, reported at once.
+    pub fn free_disk(&mut self, id: NodeId) {
+        self.say(format_args!("{id}'s disk writes again"));
+        let node = self.node_mut(id);
+        node.disk.hung = false;
+        let life = node.life;
+        self.at(self.now + Micros(100), Event::DiskTurn(id, life));
+    }
+
+    /// Keeps commits from being applied, and so from being reported as applied.
+    pub fn hold_apply(&mut self, id: NodeId) {
+        self.node_mut(id).apply_held = true;
+    }
+
+    /// Applies what was held.
+    pub fn release_apply(&mut self, id: NodeId) {
+        let node = self.node_mut(id);
+        node.apply_held = false;
+        let life = node.life;
+        self.at(self.now, Event::Apply(id, life));
+    }
+
+    /// Makes durable what a node's state machine holds.
+    pub fn flush_state(&mut self, id: NodeId) {
+        let node = self.node_mut(id);
+        node.applied_durably = node.applied;
+    }
+
+    /// Says how much a stopped node's state machine held durably, whatever its log does.
+    ///
+    /// # Panics
+    /// When it runs.
+    pub fn set_applied(&mut self, id: NodeId, applied: Position) {
+        assert!(!self.node(id).is_up(), "{id} runs");
+        self.node_mut(id).applied_durably = applied;
+    }
+
+    /// Rewrites what a stopped node's disk holds.
+    ///
+    /// # Panics
+    /// When it runs.
+    pub fn rewrite_log(&mut self, id: NodeId, change: impl FnOnce(&mut Log)) {
+        assert!(!self.node(id).is_up(), "{id} runs");
+        self.node_mut(id).disk.rewrite(change);
+    }
+
+    /// Marks a disk as damaged, or as repaired; the node hears of it when it next starts.
+    pub fn set_damaged(&mut self, id: NodeId, damaged: bool) {
+        self.node_mut(id).damaged = damaged;
+    }
+
+    /// Stops the clock that a node sees, as when its process is paused but still drains its
+    /// sockets.
+    pub fn stop_clock(&mut self, id: NodeId) {
+        let now = self.now;
+        self.say(format_args!("{id}'s clock stops"));
+        self.node_mut(id).stopped_clock = Some(now);
+    }
+
+    /// Sets that clock right.
+    pub fn start_clock(&mut self, id: NodeId) {
+        self.node_mut(id).stopped_clock = None;
+    }
+
+    /// Lets nothing pass between `left` and everybody else, in either direction.
+    pub fn isolate(&mut self, left: &[NodeId]) {
+        self.say(format_args!("{left:?} cut off"));
+        for a in self.ids() {
+            for b in self.ids() {
+                if left.contains(&a) != left.contains(&b) {
+                    self.net.cut(a, b);
+                }
+            }
+        }
+    }
+
+    /// Lets nothing that others send reach `id`.
+    pub fn deafen(&mut self, id: NodeId) {
+        self.say(format_args!("{id} hears nobody"));
+        for other in self.ids() {
+            self.net.cut(other, id);
+        }
+    }
+
+    /// Lets nothing that `id` sends reach anybody.
+    pub fn silence(&mut self, id: NodeId) {
+        self.say(format_args!("nobody hears {id}"));
+        for other in self.ids() {
+            self.net.cut(id, other);
+        }
+    }
+
+    /// Keeps back what `from` sends to `to`, on both channels.
+    pub fn hold(&mut self, from: NodeId, to: NodeId) {
+        self.net.hold(from, to, Channel::Control);
+        self.net.hold(from, to, Channel::Bulk);
+    }
+
+    /// Lets what was kept back arrive, whether or not the link is cut by now.
+    pub fn release(&mut self, from: NodeId, to: NodeId) {
+        self.net.unhold(from, to, Channel::Control);
+        self.net.unhold(from, to, Channel::Bulk);
+        let held = std::mem::take(&mut self.held);
+        for message in held {
+            if (message.from, message.to) == (from, to) {
+                let bytes = message.bytes;
+                self.at(self.now + Micros(10), Event::Arrive { from, to, bytes });
+            } else {
+                self.held.push(message);
+            }
+        }
+    }
+
+    /// How many messages from `from` to `to` are kept back, on `channel`.
+    #[must_use]
+    pub fn kept_back(&self, from: NodeId, to: NodeId, channel: Channel) -> usize {
+        let lane = |m: &&super::Held| (m.from, m.to, m.channel) == (from, to, channel);
+        self.held.iter().filter(lane).count()
+    }
+
+    /// Sends bytes as if `from` had; those that are no message are dropped.
+    pub fn forge(&mut self, from: NodeId, to: NodeId, bytes: Vec<u8>) -> bool {
+        if rmp_serde::from_slice::<C::Message>(&bytes).is_err() {
+            return false;
+        }
+        let at = self.now + Micros(self.random.between(10, 1_000));
+        self.at(at, Event::Arrive { from, to, bytes });
+        true
+    }
+
+    /// Undoes everything that was done to network, disks and clocks; what was kept back arrives.
+    pub fn heal(&mut self) {
+        self.say(format_args!("everything heals"));
+        self.net.heal();
+        self.disk_us = (300, 1_500);
+        (self.fetch_most, self.fetch_corrupt) = (usize::MAX, false);
+        for message in std::mem::take(&mut self.held) {
+            let (from, to, bytes) = (message.from, message.to, message.bytes);
+            self.at(self.now + Micros(10), Event::Arrive { from, to, bytes });
+        }
+        for id in self.ids() {
+            self.start_clock(id);
+            self.release_apply(id);
+            if self.node(id).disk.hung {
+                self.free_disk(id);
+            }
+        }
+    }
+}

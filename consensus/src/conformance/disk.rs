@@ -1,0 +1,194 @@
+//! A log store in memory that loses whatever was not made durable.
+//!
+//! It is a slot map, as the contract asks of every log store: [`LogOp::Put`] replaces what stands
+//! at an index and may leave holes below it. Writes queue in order. Until one is made durable it
+//! shows only in [`Disk::view`], which is what the protocol reads back; a crash falls back to
+//! [`Disk::durable`], with as many of the queued operations as the case chooses, in order.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use crate::{
+    Entry, EpochRuns, Fetched, Index, LogOp, Membership, Micros, Payload, Position, Recovered,
+    WriteSeq,
+};
+
+/// What a log store holds.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// The protocol's own state, as last written.
+    pub hard_state: Option<Bytes>,
+    /// The last entry that was purged.
+    pub purged: Position,
+    /// Every entry above it, holes and all.
+    pub entries: BTreeMap<Index, Entry>,
+    /// The membership in force at `purged`.
+    base: (Index, Membership),
+}
+
+impl Log {
+    fn new(membership: Membership) -> Self {
+        Log {
+            hard_state: None,
+            purged: Position::ZERO,
+            entries: BTreeMap::new(),
+            base: (Index::ZERO, membership),
+        }
+    }
+
+    /// Whether `entry` stands at its index.
+    #[must_use]
+    pub fn holds(&self, entry: &Entry) -> bool {
+        self.entries.get(&entry.index) == Some(entry)
+    }
+
+    /// The last entry's index; what was purged when there is none.
+    #[must_use]
+    pub fn last_index(&self) -> Index {
+        let last = self.entries.keys().next_back().copied();
+        last.unwrap_or_default().max(self.purged.index)
+    }
+
+    pub(super) fn apply(&mut self, op: &LogOp) {
+        match op {
+            LogOp::HardState(state) => self.hard_state = Some(state.clone()),
+            LogOp::Put(entry) => {
+                self.entries.insert(entry.index, entry.clone());
+            }
+            LogOp::TruncateFrom(from) => {
+                self.entries.split_off(from);
+            }
+            LogOp::PurgeTo(upto) => self.purge(*upto),
+        }
+    }
+
+    fn purge(&mut self, upto: Position) {
+        let kept = self.entries.split_off(&upto.index.next());
+        for (index, entry) in std::mem::replace(&mut self.entries, kept) {
+            if let Payload::Membership(membership) = entry.payload {
+                self.base = (index, membership);
+            }
+        }
+        self.purged = self.purged.max(upto);
+    }
+
+    fn recovered(&self, applied: Position, damaged: bool) -> Recovered {
+        let mut log = EpochRuns::default();
+        let mut memberships = vec![self.base.clone()];
+        for (index, entry) in &self.entries {
+            log.put(entry.position());
+            if let Payload::Membership(membership) = &entry.payload {
+                memberships.push((*index, membership.clone()));
+            }
+        }
+        Recovered {
+            hard_state: self.hard_state.clone(),
+            purged: self.purged,
+            log,
+            memberships,
+            applied,
+            damaged,
+        }
+    }
+}
+
+struct Queued {
+    seq: WriteSeq,
+    ops: Vec<LogOp>,
+    ready_at: Micros,
+}
+
+/// One node's log store.
+pub struct Disk {
+    /// What a crash leaves.
+    pub durable: Log,
+    /// What the protocol has written, durable or not.
+    pub view: Log,
+    queue: VecDeque<Queued>,
+    /// While true, nothing becomes durable.
+    pub hung: bool,
+}
+
+impl Disk {
+    pub(super) fn new(membership: Membership) -> Self {
+        let log = Log::new(membership);
+        Disk {
+            durable: log.clone(),
+            view: log,
+            queue: VecDeque::new(),
+            hung: false,
+        }
+    }
+
+    /// Takes a write in, to be durable no earlier than `ready_at` and than the one before it.
+    /// Returns when that is.
+    pub(super) fn enqueue(&mut self, seq: WriteSeq, ops: Vec<LogOp>, ready_at: Micros) -> Micros {
+        let after = self.queue.back().map_or(Micros(0), |write| write.ready_at);
+        let ready_at = ready_at.max(after);
+        ops.iter().for_each(|op| self.view.apply(op));
+        self.queue.push_back(Queued { seq, ops, ready_at });
+        ready_at
+    }
+
+    /// Makes the next write durable if its time has come.
+    pub(super) fn persist_one(&mut self, now: Micros) -> Option<(WriteSeq, Vec<LogOp>)> {
+        if self.hung || self.queue.front()?.ready_at > now {
+            return None;
+        }
+        let write = self.queue.pop_front()?;
+        write.ops.iter().for_each(|op| self.durable.apply(op));
+        Some((write.seq, write.ops))
+    }
+
+    /// How many writes are under way.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// How many operations those writes hold: what a crash may keep a prefix of.
+    #[must_use]
+    pub fn queued_ops(&self) -> usize {
+        self.queue.iter().map(|write| write.ops.len()).sum()
+    }
+
+    /// Loses what was not durable, except the first `keep` operations.
+    pub(super) fn crash(&mut self, keep: usize) {
+        let ops = self.queue.drain(..).flat_map(|write| write.ops);
+        for op in ops.take(keep) {
+            self.durable.apply(&op);
+        }
+        self.hung = false;
+        self.view = self.durable.clone();
+    }
+
+    /// Replaces what the disk holds: for histories that are cheaper to write than to act out.
+    pub(super) fn rewrite(&mut self, change: impl FnOnce(&mut Log)) {
+        assert!(self.queue.is_empty(), "rewriting a disk that is in use");
+        change(&mut self.durable);
+        self.view = self.durable.clone();
+    }
+
+    pub(super) fn recovered(&self, applied: Position, damaged: bool) -> Recovered {
+        self.durable.recovered(applied, damaged)
+    }
+
+    /// What stands at `from..=to`, as queued writes leave it.
+    pub(super) fn fetch(&self, from: Index, to: Index, max_bytes: usize, most: usize) -> Fetched {
+        if from <= self.view.purged.index {
+            return Fetched::Purged;
+        }
+        let (mut entries, mut bytes, mut next) = (Vec::new(), 0, from);
+        while let Some(entry) = self.view.entries.get(&next) {
+            let full = bytes + entry.size() > max_bytes || entries.len() >= most;
+            if next > to || (full && !entries.is_empty()) {
+                break;
+            }
+            bytes += entry.size();
+            entries.push(entry.clone());
+            next = next.next();
+        }
+        Fetched::Entries(entries)
+    }
+}
