@@ -179,7 +179,7 @@ impl RequestDecoder {
 
     /// The number of arguments, and where the first begins.
     fn count(&mut self, input: &[u8]) -> Result<Option<(usize, usize)>, ProtocolError> {
-        let (count, next) = match short_length(input, 1) {
+        let (count, next) = match number::parse_short(input, 1) {
             Some(found) => found,
             None => {
                 let Some((line, next)) = self.line(input, ProtocolError::TooBigMultibulkCount)?
@@ -205,7 +205,7 @@ impl RequestDecoder {
     /// The length of the argument whose header is at `self.at`, and where the argument begins.
     fn bulk_length(&mut self, input: &[u8]) -> Result<Option<(usize, usize)>, ProtocolError> {
         let short = match input.get(self.at) {
-            Some(b'$') => short_length(input, self.at + 1),
+            Some(b'$') => number::parse_short(input, self.at + 1),
             _ => None,
         };
         let (bulk, next) = match short {
@@ -285,22 +285,4 @@ impl RequestDecoder {
         inline::split(line, &mut self.scratch, &mut self.spans)?;
         Ok(Some(end + 1))
     }
-}
-
-/// Reads what almost every header is: one to nine digits, a CR and one byte more. `None` for
-/// anything else, be it incomplete, wrong, or merely unusual.
-#[inline]
-fn short_length(input: &[u8], at: usize) -> Option<(usize, usize)> {
-    let digits = input.get(at..)?;
-    let mut value = 0;
-    for (i, byte) in digits.iter().enumerate().take(10) {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            let leading_zero = digits.first() == Some(&b'0') && i > 1;
-            let ended = *byte == b'\r' && i > 0 && i + 1 < digits.len();
-            return (ended && !leading_zero).then_some((value, at + i + 2));
-        }
-        value = value * 10 + usize::from(digit);
-    }
-    None
 }

@@ -21,7 +21,7 @@ pub fn error(out: &mut Vec<u8>, text: impl AsRef<[u8]>) {
 /// An integer.
 #[inline]
 pub fn integer(out: &mut Vec<u8>, value: i64) {
-    number::line(out, b':', value < 0, value.unsigned_abs());
+    number::write_line(out, b':', value < 0, value.unsigned_abs());
 }
 
 /// A bulk string: any bytes.
@@ -112,7 +112,7 @@ pub fn request<A: AsRef<[u8]>>(out: &mut Vec<u8>, args: &[A]) {
 
 #[inline]
 fn header(out: &mut Vec<u8>, marker: u8, len: usize) {
-    number::line(out, marker, false, len as u64);
+    number::write_line(out, marker, false, len as u64);
 }
 
 #[inline]

@@ -1,5 +1,4 @@
 //! RESP2 and RESP3 (README follows).
-#![forbid(unsafe_code)]
 
 mod decoder;
 mod double;
