@@ -15,6 +15,7 @@ use crate::machine::Millis;
 
 const HEADER_BYTES: usize = 16;
 const LENGTH_BYTES: usize = 4;
+const RESERVE_BYTES: usize = 64 << 10;
 
 /// The version of the commands' meaning that this build writes, and the newest it understands.
 pub const SEMANTICS: u8 = 1;
@@ -76,6 +77,8 @@ impl BatchBuilder {
     /// Finishes the batch with the leader's clock, leaving the builder empty.
     pub fn finish(&mut self, stamp: Millis) -> Batch {
         let BatchBuilder { mut bytes, count } = std::mem::take(self);
+        // The next batch is probably about as large.
+        self.bytes.reserve(bytes.len().min(RESERVE_BYTES));
         let mut header = [0; HEADER_BYTES];
         header[0] = SEMANTICS;
         header[4..8].copy_from_slice(&count.to_le_bytes());

@@ -1,10 +1,25 @@
-//! How a write reaches the copies.
+#![doc = include_str!("../README.md")]
 
 mod batch;
+mod clock;
+mod forward;
+mod group;
 mod machine;
+mod message;
+mod queue;
+mod reads;
+mod records;
+mod replica;
+mod waits;
+
+pub mod local;
 
 pub use batch::{Batch, BatchBuilder, BatchError, Commands, SEMANTICS};
+pub use group::{Group, GroupError, Io};
 pub use machine::{EntryInfo, Millis, Query, StateMachine};
-
-/// The words of the contract that stand in [`StateMachine`], for crates that implement it.
-pub use consensus::{DiskId, Epoch, Index, Member, Membership, NodeId, Position};
+pub use message::{Failure, ForwardId, Frame, FrameError, Message};
+pub use queue::Waiting;
+pub use reads::ReadBatch;
+pub use records::{RecordError, to_fetched, to_log, to_recovered};
+pub use replica::{Action, Committed, Config, Replica};
+pub use waits::{Held, Wait};

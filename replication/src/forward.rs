@@ -1,0 +1,135 @@
+//! Batches that this node has forwarded to a leader and not heard of again.
+//!
+//! The rules, which together keep a connection's commands in order and never execute one twice:
+//!
+//! * A batch names the epoch of the leader it is meant for. A leader at any other epoch refuses it
+//!   unexecuted, and having refused one it refuses all later ones of that epoch too: so a refusal
+//!   stands for the whole rest.
+//! * Only what was refused is sent again, and only while nothing that arrived after it has been
+//!   sent to a newer leader; otherwise it is answered as not executed.
+//! * When the connection breaks, what is under way is unknown. Nothing unknown is sent again.
+
+use std::collections::VecDeque;
+
+use consensus::{Epoch, Micros, NodeId};
+
+use crate::batch::Batch;
+use crate::message::ForwardId;
+use crate::queue::{Run, Waiting};
+
+/// A batch under way to a leader.
+#[derive(Debug)]
+pub(crate) struct Forwarded<T> {
+    pub(crate) id: ForwardId,
+    pub(crate) leader: NodeId,
+    pub(crate) epoch: Epoch,
+    pub(crate) batch: Batch,
+    pub(crate) waiting: Waiting<T>,
+    pub(crate) since: Micros,
+}
+
+impl<T> Forwarded<T> {
+    /// Who waits; only clients of this node can, for nothing is forwarded twice.
+    pub(crate) fn into_tokens(self) -> Vec<T> {
+        local_tokens(self.waiting)
+    }
+}
+
+/// The clients among those who wait.
+pub(crate) fn local_tokens<T>(waiting: Waiting<T>) -> Vec<T> {
+    let mut all = Vec::new();
+    for run in waiting.runs {
+        match run {
+            Run::Local(tokens) if all.is_empty() => all = tokens,
+            Run::Local(tokens) => all.extend(tokens),
+            Run::Remote { .. } => {}
+        }
+    }
+    all
+}
+
+/// Everything under way, oldest first.
+#[derive(Debug)]
+pub(crate) struct InFlight<T> {
+    forwarded: VecDeque<Forwarded<T>>,
+    bytes: usize,
+}
+
+impl<T> Default for InFlight<T> {
+    fn default() -> Self {
+        InFlight {
+            forwarded: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+}
+
+impl<T> InFlight<T> {
+    /// Payload bytes under way.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn push(&mut self, forwarded: Forwarded<T>) {
+        self.bytes += forwarded.batch.bytes().len();
+        self.forwarded.push_back(forwarded);
+    }
+
+    /// Whether something is under way to a leader of another reign than this.
+    pub(crate) fn awaits_before(&self, epoch: Epoch) -> bool {
+        self.forwarded
+            .front()
+            .is_some_and(|front| front.epoch != epoch)
+    }
+
+    /// Takes the batch of that name, if `peer` is whom it was sent to. Answers come in order, so
+    /// it is nearly always the first.
+    pub(crate) fn take(&mut self, peer: NodeId, id: ForwardId) -> Option<Forwarded<T>> {
+        let at = self
+            .forwarded
+            .iter()
+            .position(|sent| sent.id == id && sent.leader == peer)?;
+        let taken = self.forwarded.remove(at)?;
+        self.bytes -= taken.batch.bytes().len();
+        Some(taken)
+    }
+
+    /// Takes the refused batch and every later one of its epoch, oldest first.
+    pub(crate) fn take_refused(&mut self, peer: NodeId, id: ForwardId) -> Vec<Forwarded<T>> {
+        let epoch = self
+            .forwarded
+            .iter()
+            .find(|sent| sent.id == id && sent.leader == peer)
+            .map(|sent| sent.epoch);
+        match epoch {
+            Some(epoch) => self.take_where(|sent| sent.epoch == epoch && sent.id >= id),
+            None => Vec::new(),
+        }
+    }
+
+    /// Takes everything of a reign other than `epoch`.
+    pub(crate) fn take_stale(&mut self, epoch: Epoch) -> Vec<Forwarded<T>> {
+        self.take_where(|sent| sent.epoch != epoch)
+    }
+
+    /// Takes everything under way to `peer`.
+    pub(crate) fn take_sent_to(&mut self, peer: NodeId) -> Vec<Forwarded<T>> {
+        self.take_where(|sent| sent.leader == peer)
+    }
+
+    /// How many batches are under way.
+    pub(crate) fn len(&self) -> usize {
+        self.forwarded.len()
+    }
+
+    fn take_where(&mut self, which: impl Fn(&Forwarded<T>) -> bool) -> Vec<Forwarded<T>> {
+        let (taken, kept): (Vec<_>, Vec<_>) = self.forwarded.drain(..).partition(which);
+        self.forwarded = kept.into();
+        self.bytes = self
+            .forwarded
+            .iter()
+            .map(|sent| sent.batch.bytes().len())
+            .sum();
+        taken
+    }
+}

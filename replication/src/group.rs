@@ -1,0 +1,281 @@
+//! A replica together with its state machine: what a node hosts, once per group.
+//!
+//! [`Replica`] decides, [`StateMachine`] applies, and this type lets the one follow the other. What
+//! remains for the host is I/O, named by [`Io`].
+
+use bytes::Bytes;
+use consensus::{Consensus, FetchId, Index, LogOp, Micros, NodeId, Payload, WriteSeq};
+
+use crate::batch::{Batch, BatchError};
+use crate::machine::{EntryInfo, Millis, Query, StateMachine};
+use crate::message::{Failure, ForwardId, Message};
+use crate::queue::{Run, Waiting};
+use crate::reads::ReadBatch;
+use crate::replica::{Action, Committed, Replica};
+use crate::waits::Held;
+
+/// What a group needs done in the world, and whom it answers.
+pub trait Io<M, T> {
+    /// Send to a peer, or lose it.
+    fn send(&mut self, to: NodeId, message: Message<M>);
+    /// Make durable after all earlier writes; then call [`Replica::persisted`].
+    fn write(&mut self, seq: WriteSeq, ops: Vec<LogOp>);
+    /// Read from the log after all earlier writes; then call [`Replica::fetched`].
+    fn fetch(&mut self, id: FetchId, from: Index, to: Index, max_bytes: usize);
+    /// A command was executed at `index`, or a query answered (then `index` is `None`).
+    fn reply(&mut self, token: T, index: Option<Index>, reply: &[u8]);
+    /// A command or query has no reply.
+    fn fail(&mut self, token: T, failure: Failure);
+    /// The answer to WAIT.
+    fn held(&mut self, token: T, held: Held);
+}
+
+/// Why a group cannot go on. Its node stops: to skip an entry would be to diverge.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupError<E: std::error::Error + 'static> {
+    /// The storage behind the state machine failed.
+    #[error("the state machine stopped: {0}")]
+    Machine(#[source] E),
+    /// A committed entry cannot be read by this build.
+    #[error("entry {index} cannot be applied: {source}")]
+    Batch {
+        /// Which entry.
+        index: Index,
+        /// Why.
+        source: BatchError,
+    },
+}
+
+/// One group on one node.
+#[derive(Debug)]
+pub struct Group<C: Consensus, S, T> {
+    replica: Replica<C, T>,
+    machine: S,
+    /// Reused for every reply.
+    reply: Vec<u8>,
+}
+
+impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
+    /// Joins the two. `machine` must hold what `replica` was told it has applied.
+    pub fn new(replica: Replica<C, T>, machine: S) -> Self {
+        Group {
+            replica,
+            machine,
+            reply: Vec::new(),
+        }
+    }
+
+    /// The driver, for everything that goes in.
+    pub fn replica(&mut self) -> &mut Replica<C, T> {
+        &mut self.replica
+    }
+
+    /// The driver, to look at.
+    pub fn view(&self) -> &Replica<C, T> {
+        &self.replica
+    }
+
+    /// The state machine.
+    pub fn machine(&self) -> &S {
+        &self.machine
+    }
+
+    /// Ends a turn: everything that came in goes on its way, and everything that follows is handed
+    /// to `io` or applied.
+    ///
+    /// # Errors
+    /// When an entry cannot be applied; the node must stop.
+    pub fn turn(
+        &mut self,
+        now: Micros,
+        wall: Millis,
+        io: &mut impl Io<C::Message, T>,
+    ) -> Result<(), GroupError<S::Error>> {
+        let due = self.machine.next_due();
+        self.replica.turn(now, wall, due);
+        while let Some(action) = self.replica.poll() {
+            match action {
+                Action::Send(to, message) => io.send(to, message),
+                Action::Write(seq, ops) => io.write(seq, ops),
+                Action::Fetch {
+                    id,
+                    from,
+                    to,
+                    max_bytes,
+                } => io.fetch(id, from, to, max_bytes),
+                Action::Apply(committed) => self.apply(now, committed, io)?,
+                Action::Query(batch) => self.query(now, wall, &batch, io)?,
+                Action::Answer {
+                    tokens,
+                    index,
+                    replies,
+                } => answer(&tokens, index, &replies, io),
+                Action::Fail(tokens, failure) => {
+                    tokens.into_iter().for_each(|token| io.fail(token, failure));
+                }
+                Action::Held(token, held) => io.held(token, held),
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(
+        &mut self,
+        now: Micros,
+        committed: Vec<Committed<T>>,
+        io: &mut impl Io<C::Message, T>,
+    ) -> Result<(), GroupError<S::Error>> {
+        let mut last = Index::ZERO;
+        // Answers go out only once the whole range is one atomic unit in the engine.
+        let mut answers = Answers::default();
+        for Committed { entry, waiting } in committed {
+            last = entry.index;
+            let batch = match &entry.payload {
+                Payload::Batch(bytes) => Some(decode(last, bytes)?),
+                Payload::Blank | Payload::Membership(_) => None,
+            };
+            let info = EntryInfo {
+                position: entry.position(),
+                stamp: batch.as_ref().map_or(Millis(0), Batch::stamp),
+                semantics: batch.as_ref().map_or(0, Batch::semantics),
+                membership: match &entry.payload {
+                    Payload::Membership(membership) => Some(membership),
+                    _ => None,
+                },
+            };
+            self.machine.begin(info).map_err(GroupError::Machine)?;
+            let Some(batch) = batch else { continue };
+            match waiting {
+                None => {
+                    for command in batch.commands() {
+                        let applied = self.machine.apply(command, None);
+                        applied.map_err(GroupError::Machine)?;
+                    }
+                }
+                Some(waiting) => self.apply_and_keep(last, &batch, waiting, &mut answers)?,
+            }
+        }
+        self.machine.commit().map_err(GroupError::Machine)?;
+        for (token, index, reply) in answers.local() {
+            io.reply(token, Some(index), reply);
+        }
+        for (peer, id, index, replies) in answers.remote {
+            self.replica.answer(peer, id, index, replies.into());
+        }
+        self.replica.applied(now, last);
+        Ok(())
+    }
+
+    fn apply_and_keep(
+        &mut self,
+        index: Index,
+        batch: &Batch,
+        waiting: Waiting<T>,
+        answers: &mut Answers<T>,
+    ) -> Result<(), GroupError<S::Error>> {
+        let mut commands = batch.commands();
+        for run in waiting.runs {
+            match run {
+                Run::Local(tokens) => {
+                    for (token, command) in tokens.into_iter().zip(commands.by_ref()) {
+                        let applied = self.machine.apply(command, Some(&mut answers.replies));
+                        applied.map_err(GroupError::Machine)?;
+                        answers.locals.push((token, index, answers.replies.len()));
+                    }
+                }
+                Run::Remote { peer, id, count } => {
+                    let mut replies = Vec::new();
+                    for command in commands.by_ref().take(count as usize) {
+                        self.reply.clear();
+                        let applied = self.machine.apply(command, Some(&mut self.reply));
+                        applied.map_err(GroupError::Machine)?;
+                        push_framed(&mut replies, &self.reply);
+                    }
+                    answers.remote.push((peer, id, index, replies));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn query(
+        &mut self,
+        now: Micros,
+        wall: Millis,
+        batch: &ReadBatch<T>,
+        io: &mut impl Io<C::Message, T>,
+    ) -> Result<(), GroupError<S::Error>> {
+        for (token, query) in batch.iter() {
+            self.reply.clear();
+            let asked = self.machine.query(query, wall, &mut self.reply);
+            match asked.map_err(GroupError::Machine)? {
+                Query::Answered => io.reply(token, None, &self.reply),
+                // Through the log it is answered as of its own entry's stamp.
+                Query::NeedsTick => self.replica.submit(now, token, query),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The replies of a committed range, kept until it is committed to the engine.
+struct Answers<T> {
+    replies: Vec<u8>,
+    /// (who, where in the log, where its reply ends).
+    locals: Vec<(T, Index, usize)>,
+    remote: Vec<(NodeId, ForwardId, Index, Vec<u8>)>,
+}
+
+impl<T> Default for Answers<T> {
+    fn default() -> Self {
+        Answers {
+            replies: Vec::new(),
+            locals: Vec::new(),
+            remote: Vec::new(),
+        }
+    }
+}
+
+impl<T: Copy> Answers<T> {
+    fn local(&self) -> impl Iterator<Item = (T, Index, &[u8])> {
+        let mut start = 0;
+        self.locals.iter().map(move |(token, index, end)| {
+            let reply = self.replies.get(start..*end).unwrap_or_default();
+            start = *end;
+            (*token, *index, reply)
+        })
+    }
+}
+
+fn decode<E: std::error::Error>(index: Index, bytes: &Bytes) -> Result<Batch, GroupError<E>> {
+    Batch::decode(bytes.clone()).map_err(|source| GroupError::Batch { index, source })
+}
+
+fn push_framed(replies: &mut Vec<u8>, reply: &[u8]) {
+    let length = u32::try_from(reply.len()).unwrap_or(u32::MAX);
+    assert!(
+        length < u32::MAX,
+        "a reply of 4 GiB cannot be sent to a peer"
+    );
+    replies.extend_from_slice(&length.to_le_bytes());
+    replies.extend_from_slice(reply);
+}
+
+/// Hands each token its reply. A peer that sent fewer replies than commands leaves the rest
+/// unknown.
+fn answer<M, T: Copy>(tokens: &[T], index: Index, replies: &[u8], io: &mut impl Io<M, T>) {
+    let mut rest = replies;
+    for token in tokens {
+        let reply = rest
+            .split_first_chunk::<4>()
+            .and_then(|(length, rest)| rest.split_at_checked(u32::from_le_bytes(*length) as usize));
+        match reply {
+            Some((reply, after)) => {
+                io.reply(*token, Some(index), reply);
+                rest = after;
+            }
+            None => io.fail(*token, Failure::Unknown),
+        }
+    }
+}

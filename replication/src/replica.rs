@@ -1,0 +1,765 @@
+//! The driver: takes commands and queries, gets them through consensus, and says what became of
+//! each. A state machine without I/O, generic over the protocol and over the token `T` by which
+//! the host names whoever waits.
+//!
+//! ```text
+//! submit → queue ─┬─ I lead ──────→ Propose → proposed → Commit → Apply → reply
+//!                 ├─ a peer leads → Forward → in flight → Outcome ──────→ reply
+//!                 └─ nobody leads → held until its time is up ──────────→ NoLeader
+//! read ──→ one Read for all that wait → ReadReady → caught up → Query ──→ reply
+//! ```
+//!
+//! Invariants: a command is in exactly one of queue, proposed, in flight, committed; commands of
+//! this node enter the log in the order in which they were submitted, or not at all; what may have
+//! taken effect is never sent again; a forwarded command is executed only by the leader of the
+//! epoch that its origin named, once.
+//!
+//! Left out: the state machine itself ([`Group`](crate::Group) applies what comes out here), and
+//! every decision that belongs to the protocol.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use consensus::{
+    Consensus, Done, Entry, Epoch, FetchId, Fetched, Index, Input, LogOp, Membership, Micros,
+    NodeId, Output, Position, ReadMode, RequestId, Status, WriteSeq,
+};
+
+use crate::batch::{Batch, BatchBuilder};
+use crate::clock::Clocks;
+use crate::forward::{Forwarded, InFlight, local_tokens};
+use crate::machine::Millis;
+use crate::message::{Failure, ForwardId, Message};
+use crate::queue::{Queue, Run, Waiting};
+use crate::reads::{ReadBatch, Reads};
+use crate::waits::{Asker, Held, Open, Wait};
+
+/// How long batches that were forwarded in an earlier reign may be waited for before newer ones
+/// go to the new leader. Within it a refusal still finds its place in the order.
+const GRACE: Micros = Micros::from_millis(200);
+/// The least time between two ticks that only let time pass.
+const TICK_EVERY: Micros = Micros::from_millis(100);
+/// How much longer than the leader a follower waits for an answer to WAIT.
+const WAIT_SLACK: Micros = Micros::from_millis(50);
+/// Forwarded batches under way before more commands are gathered into the next one.
+const FORWARDS_IN_FLIGHT: usize = 2;
+
+/// What the driver can be tuned by.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This node.
+    pub node: NodeId,
+    /// How often this node has been started: keeps names of forwarded batches unique for ever.
+    pub boot: u64,
+    /// How long commands are held while nobody leads.
+    pub hold: Micros,
+    /// Where a batch is cut, in bytes; a larger command has a batch of its own.
+    pub max_batch_bytes: usize,
+    /// How many bytes may wait here before [`Replica::overloaded`] says so.
+    pub max_waiting_bytes: usize,
+}
+
+impl Config {
+    /// The defaults: held 2 s, batches of 1 MiB, 64 MiB waiting.
+    #[must_use]
+    pub fn new(node: NodeId, boot: u64) -> Self {
+        Config {
+            node,
+            boot,
+            hold: Micros::from_millis(2_000),
+            max_batch_bytes: 1 << 20,
+            max_waiting_bytes: 64 << 20,
+        }
+    }
+}
+
+/// A committed entry, and who waits for its replies.
+#[derive(Debug)]
+pub struct Committed<T> {
+    pub(crate) entry: Entry,
+    pub(crate) waiting: Option<Waiting<T>>,
+}
+
+/// What the driver wants done, in order.
+#[derive(Debug)]
+pub enum Action<M, T> {
+    /// Tell a peer. May be lost.
+    Send(NodeId, Message<M>),
+    /// Make durable after all earlier writes; then call [`Replica::persisted`].
+    Write(WriteSeq, Vec<LogOp>),
+    /// Read back from the log; then call [`Replica::fetched`].
+    Fetch {
+        /// The fetch's name.
+        id: FetchId,
+        /// The first index.
+        from: Index,
+        /// The last index.
+        to: Index,
+        /// Where to stop.
+        max_bytes: usize,
+    },
+    /// Apply these in order; then call [`Replica::applied`].
+    Apply(Vec<Committed<T>>),
+    /// Answer these from the state as it is.
+    Query(ReadBatch<T>),
+    /// These commands were executed elsewhere: one reply each, behind its length (u32 LE).
+    Answer {
+        /// Who waits, in order.
+        tokens: Vec<T>,
+        /// Where in the log.
+        index: Index,
+        /// The replies.
+        replies: Bytes,
+    },
+    /// These have no reply.
+    Fail(Vec<T>, Failure),
+    /// Answers [`Replica::wait`].
+    Held(T, Held),
+}
+
+/// One node's part in one group. See the module's head.
+#[derive(Debug)]
+pub struct Replica<C: Consensus, T> {
+    core: C,
+    config: Config,
+    membership: Membership,
+    /// The reign this node knows of, its leader, and since when.
+    epoch: Epoch,
+    leader: Option<NodeId>,
+    leadership_since: Micros,
+    /// A leader at this epoch or below has refused: wait for a newer one.
+    refused_epoch: Epoch,
+    /// The newest reign in which this node has sent commands on.
+    newest_sent: Epoch,
+    connected: BTreeSet<NodeId>,
+    clocks: Clocks,
+
+    queue: Queue<T>,
+    proposing: BTreeMap<RequestId, (Batch, Waiting<T>, Micros)>,
+    /// Accepted by the protocol, not decided. One index can stand here under several epochs.
+    proposed: BTreeMap<(Index, Epoch), Waiting<T>>,
+    in_flight: InFlight<T>,
+    /// The newest batch that each peer has forwarded here: none is taken in twice.
+    last_forward: BTreeMap<NodeId, ForwardId>,
+    committed: Vec<Committed<T>>,
+    reads: Reads<T>,
+    waits: Vec<Open<T>>,
+
+    next_request: RequestId,
+    /// The newest proposal that the protocol took in.
+    accepted: RequestId,
+    next_forward: ForwardId,
+    issued: WriteSeq,
+    persisted: WriteSeq,
+    applied: Index,
+    tick_at: Option<Micros>,
+    last_tick: Micros,
+    wake_at: Option<Micros>,
+    actions: VecDeque<Action<C::Message, T>>,
+}
+
+impl<C: Consensus, T: Copy> Replica<C, T> {
+    /// A driver over `core`, whose state machine holds everything up to `applied`.
+    pub fn new(core: C, config: Config, membership: Membership, applied: Index) -> Self {
+        Replica {
+            core,
+            membership,
+            epoch: Epoch::ZERO,
+            leader: None,
+            leadership_since: Micros(0),
+            refused_epoch: Epoch::ZERO,
+            newest_sent: Epoch::ZERO,
+            connected: BTreeSet::new(),
+            clocks: Clocks::default(),
+            queue: Queue::new(config.max_batch_bytes),
+            proposing: BTreeMap::new(),
+            proposed: BTreeMap::new(),
+            in_flight: InFlight::default(),
+            last_forward: BTreeMap::new(),
+            committed: Vec::new(),
+            reads: Reads::default(),
+            waits: Vec::new(),
+            next_request: RequestId(1),
+            accepted: RequestId(0),
+            next_forward: ForwardId::first_of_boot(config.boot),
+            issued: WriteSeq(0),
+            persisted: WriteSeq(0),
+            applied,
+            tick_at: None,
+            last_tick: Micros(0),
+            wake_at: None,
+            actions: VecDeque::new(),
+            config,
+        }
+    }
+
+    /// Takes a command. It is on its way after the next [`turn`](Replica::turn). One copy.
+    pub fn submit(&mut self, now: Micros, token: T, command: &[u8]) {
+        self.queue.push(now, token, command);
+    }
+
+    /// Takes a query, to be answered from a state that is at least as new as this moment.
+    pub fn read(&mut self, now: Micros, token: T, query: &[u8]) {
+        self.reads.push(now, token, query);
+    }
+
+    /// Takes a question of how many replicas hold an index.
+    pub fn wait(&mut self, now: Micros, token: T, wait: Wait) {
+        self.open_wait(now, Asker::Local(token), wait);
+    }
+
+    /// Takes a peer's message.
+    pub fn receive(&mut self, now: Micros, from: NodeId, message: Message<C::Message>) {
+        match message {
+            Message::Consensus(message) => self.step(now, Input::Message { from, message }),
+            Message::Forward { epoch, id, batch } => self.take_forward(now, from, epoch, id, batch),
+            Message::Refused { id } => self.forward_refused(from, id),
+            Message::Outcome { id, index, replies } => {
+                if let Some(sent) = self.in_flight.take(from, id) {
+                    let tokens = sent.into_tokens();
+                    self.actions.push_back(Action::Answer {
+                        tokens,
+                        index,
+                        replies,
+                    });
+                }
+            }
+            Message::Failed { id, failure } => {
+                if let Some(sent) = self.in_flight.take(from, id) {
+                    self.fail(sent.waiting, failure);
+                }
+            }
+            Message::Wait {
+                id,
+                index,
+                replicas,
+                timeout_ms,
+            } => {
+                let timeout = (timeout_ms > 0).then(|| Micros(timeout_ms.saturating_mul(1_000)));
+                let wait = Wait {
+                    index,
+                    replicas,
+                    timeout,
+                };
+                self.open_wait(now, Asker::Remote(from, id), wait);
+            }
+            Message::Waited {
+                id,
+                replicas,
+                leader,
+            } => self.waited(from, id, Held { replicas, leader }),
+        }
+    }
+
+    /// A frame of `peer`'s showed its clock.
+    pub fn saw_clock(&mut self, now: Micros, peer: NodeId, clock: Millis) {
+        self.clocks.saw(now, peer, clock);
+    }
+
+    /// The bulk connection to `peer` stands.
+    pub fn link_up(&mut self, peer: NodeId) {
+        self.connected.insert(peer);
+    }
+
+    /// The bulk connection to `peer` is gone, and with it what was under way there.
+    pub fn link_down(&mut self, peer: NodeId) {
+        self.connected.remove(&peer);
+        for sent in self.in_flight.take_sent_to(peer) {
+            self.fail(sent.waiting, Failure::Unknown);
+        }
+        self.waits
+            .retain(|open| !matches!(open.asker, Asker::Remote(asker, _) if asker == peer));
+        for open in &mut self.waits {
+            open.asked.take_if(|(leader, _)| *leader == peer);
+        }
+    }
+
+    /// Every write up to `seq` is durable.
+    pub fn persisted(&mut self, now: Micros, seq: WriteSeq) {
+        self.persisted = seq;
+        self.step(now, Input::Persisted(seq));
+    }
+
+    /// The log's answer to [`Action::Fetch`].
+    pub fn fetched(&mut self, now: Micros, id: FetchId, result: Fetched) {
+        self.step(now, Input::Fetched { id, result });
+    }
+
+    /// The state machine has applied everything up to `index`.
+    pub fn applied(&mut self, now: Micros, index: Index) {
+        self.applied = index;
+        self.step(now, Input::Applied(index));
+        self.release_reads();
+    }
+
+    /// The replies to a batch that a peer forwarded, one per command behind its length.
+    pub fn answer(&mut self, peer: NodeId, id: ForwardId, index: Index, replies: Bytes) {
+        self.send(peer, Message::Outcome { id, index, replies });
+    }
+
+    /// Ends a turn: what has come together since the last one goes on its way, in one batch where
+    /// one will do. `wall` is this node's clock; `due` is when the state next changes by time.
+    pub fn turn(&mut self, now: Micros, wall: Millis, due: Option<Millis>) {
+        if self.core.deadline().is_some_and(|deadline| deadline <= now) {
+            self.step(now, Input::Tick);
+        }
+        self.give_up(now);
+        self.send_reads(now);
+        self.send_writes(now, wall);
+        self.let_time_pass(now, wall, due);
+        self.answer_waits(now);
+        self.wake_at = self.next_wake(now);
+    }
+
+    /// The next thing to do; `None` when there is nothing more for now.
+    pub fn poll(&mut self) -> Option<Action<C::Message, T>> {
+        self.actions.pop_front().or_else(|| {
+            let committed = std::mem::take(&mut self.committed);
+            (!committed.is_empty()).then_some(Action::Apply(committed))
+        })
+    }
+
+    /// When to call [`turn`](Replica::turn) if nothing happens before.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Micros> {
+        self.wake_at.into_iter().chain(self.core.deadline()).min()
+    }
+
+    /// Nobody waits any more for answers to the tokens that `gone` recognises.
+    pub fn forget(&mut self, gone: impl Fn(T) -> bool) {
+        self.waits
+            .retain(|open| !matches!(open.asker, Asker::Local(token) if gone(token)));
+    }
+
+    /// Whether so much waits here that clients should be read no further.
+    #[must_use]
+    pub fn overloaded(&self) -> bool {
+        self.queue.bytes() + self.in_flight.bytes() > self.config.max_waiting_bytes
+    }
+
+    /// The reign this node knows of and its leader.
+    #[must_use]
+    pub fn leadership(&self) -> (Epoch, Option<NodeId>) {
+        (self.epoch, self.leader)
+    }
+
+    /// Whether this node leads.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.leader == Some(self.config.node)
+    }
+
+    /// The protocol's own account. Allocates.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.core.status()
+    }
+
+    fn step(&mut self, now: Micros, input: Input<C::Message>) {
+        self.core.step(now, input);
+        while let Some(output) = self.core.poll() {
+            self.follow(now, output);
+        }
+    }
+
+    fn follow(&mut self, now: Micros, output: Output<C::Message>) {
+        match output {
+            Output::Send { to, message } => self.send(to, Message::Consensus(message)),
+            Output::Write { seq, ops } => {
+                self.issued = seq;
+                self.actions.push_back(Action::Write(seq, ops));
+            }
+            Output::Commit(entries) => entries.into_iter().for_each(|entry| self.commit(entry)),
+            Output::Fetch {
+                id,
+                from,
+                to,
+                max_bytes,
+            } => self.actions.push_back(Action::Fetch {
+                id,
+                from,
+                to,
+                max_bytes,
+            }),
+            Output::ReadReady { request, index } => {
+                self.reads.confirm(request, index);
+                self.release_reads();
+            }
+            Output::Done { request, done } => self.done(request, done),
+            Output::Membership(membership) => self.membership = membership,
+            Output::Leadership { epoch, leader } => self.leadership_changed(now, epoch, leader),
+            Output::SendSnapshot { to } => {
+                tracing::error!(%to, "a peer needs a snapshot, which this release cannot send");
+            }
+            Output::InstallSnapshot { from, at } => {
+                tracing::error!(%from, %at, "a peer offers a snapshot, which this release cannot take");
+            }
+        }
+    }
+
+    fn leadership_changed(&mut self, now: Micros, epoch: Epoch, leader: Option<NodeId>) {
+        let led = self.leads();
+        if (epoch, leader) == (self.epoch, self.leader) {
+            return;
+        }
+        let same_reign = epoch == self.epoch && !led;
+        self.leader = leader;
+        self.epoch = epoch;
+        self.leadership_since = now;
+        tracing::info!(%epoch, leader = ?leader.map(|node| node.0), "leadership");
+        if !same_reign {
+            for (peer, id) in self.queue.expel_forwarded() {
+                self.send(peer, Message::Refused { id });
+            }
+            self.waits
+                .retain(|open| matches!(open.asker, Asker::Local(_)));
+            self.waits.iter_mut().for_each(|open| open.asked = None);
+        }
+    }
+
+    fn commit(&mut self, entry: Entry) {
+        let Position { index, epoch } = entry.position();
+        let mut waiting = None;
+        // Usually nothing or exactly this entry; more only after leadership came and went.
+        while let Some(first) = self.proposed.first_entry() {
+            if first.key().0 > index {
+                break;
+            }
+            let ((at, under), who) = first.remove_entry();
+            match (at == index, under == epoch) {
+                (true, true) => waiting = Some(who),
+                (true, false) => self.fail(who, Failure::NotExecuted),
+                (false, _) => self.fail(who, Failure::Unknown),
+            }
+        }
+        self.committed.push(Committed { entry, waiting });
+    }
+
+    fn done(&mut self, request: RequestId, done: Done) {
+        if let Some((batch, waiting, since)) = self.proposing.remove(&request) {
+            match done {
+                Done::Accepted(position) => {
+                    self.accepted = request;
+                    self.newest_sent = self.newest_sent.max(position.epoch);
+                    if !waiting.runs.is_empty() {
+                        self.proposed
+                            .insert((position.index, position.epoch), waiting);
+                    }
+                }
+                Done::Refused(_) if batch.is_empty() => {}
+                Done::Refused(_) => self.queue.push_front(&batch, waiting, since),
+            }
+        } else if matches!(done, Done::Refused(_)) {
+            self.reads.refuse(request);
+        }
+    }
+
+    /// Returns whether the protocol took it in.
+    fn propose(&mut self, now: Micros, batch: Batch, waiting: Waiting<T>, since: Micros) -> bool {
+        let request = self.take_request();
+        let bytes = batch.bytes().clone();
+        self.proposing.insert(request, (batch, waiting, since));
+        self.step(
+            now,
+            Input::Propose {
+                request,
+                batch: bytes,
+            },
+        );
+        self.accepted == request
+    }
+
+    fn send_writes(&mut self, now: Micros, wall: Millis) {
+        while self.queue.front().is_some() {
+            if self.in_flight.awaits_before(self.epoch) && now < self.leadership_since + GRACE {
+                return;
+            }
+            let gathered = self.queue.front_is_full();
+            match self.leader {
+                Some(leader) if leader == self.config.node => {
+                    // What arrives during the running fsync is the next batch.
+                    if self.issued > self.persisted && !gathered {
+                        return;
+                    }
+                    let stamp = self.stamp(now, wall);
+                    let Some(mut front) = self.queue.pop() else {
+                        return;
+                    };
+                    let batch = front.builder.finish(stamp);
+                    if !self.propose(now, batch, front.waiting, front.since) {
+                        return;
+                    }
+                }
+                Some(leader) if self.may_forward(gathered) => self.forward(leader, now),
+                _ => return,
+            }
+        }
+    }
+
+    fn may_forward(&self, gathered: bool) -> bool {
+        !self.is_stuck()
+            && (gathered || self.in_flight.len() < FORWARDS_IN_FLIGHT)
+            && self.in_flight.bytes() < self.config.max_waiting_bytes / 2
+    }
+
+    fn forward(&mut self, leader: NodeId, now: Micros) {
+        let Some(mut front) = self.queue.pop() else {
+            return;
+        };
+        let id = self.next_forward.take();
+        let batch = front.builder.finish(Millis(0));
+        self.send(
+            leader,
+            Message::Forward {
+                epoch: self.epoch,
+                id,
+                batch: batch.bytes().clone(),
+            },
+        );
+        self.newest_sent = self.newest_sent.max(self.epoch);
+        self.in_flight.push(Forwarded {
+            id,
+            leader,
+            epoch: self.epoch,
+            batch,
+            waiting: front.waiting,
+            since: now.min(front.since),
+        });
+    }
+
+    fn take_forward(
+        &mut self,
+        now: Micros,
+        from: NodeId,
+        epoch: Epoch,
+        id: ForwardId,
+        batch: Bytes,
+    ) {
+        let last = self.last_forward.entry(from).or_default();
+        if id <= *last {
+            tracing::warn!(%from, ?id, "a forwarded batch came twice or late: dropped");
+            return;
+        }
+        *last = id;
+        if !self.leads() || epoch != self.epoch {
+            return self.send(from, Message::Refused { id });
+        }
+        match Batch::decode(batch) {
+            Ok(batch) => self.queue.extend(now, from, id, &batch),
+            Err(error) => {
+                tracing::warn!(%from, %error, "a forwarded batch cannot be read");
+                let failure = Failure::NotExecuted;
+                self.send(from, Message::Failed { id, failure });
+            }
+        }
+    }
+
+    fn forward_refused(&mut self, from: NodeId, id: ForwardId) {
+        for sent in self.in_flight.take_refused(from, id).into_iter().rev() {
+            self.refused_epoch = self.refused_epoch.max(sent.epoch);
+            if self.newest_sent > sent.epoch {
+                self.fail(sent.waiting, Failure::NotExecuted);
+            } else {
+                self.queue.push_front(&sent.batch, sent.waiting, sent.since);
+            }
+        }
+    }
+
+    fn send_reads(&mut self, now: Micros) {
+        if self.reads.any_unasked() && self.leader.is_some() {
+            let request = self.take_request();
+            self.reads.ask(request);
+            let mode = ReadMode::Quorum;
+            self.step(now, Input::Read { request, mode });
+        }
+    }
+
+    fn release_reads(&mut self) {
+        for batch in self.reads.take_ready(self.applied) {
+            self.actions.push_back(Action::Query(batch));
+        }
+    }
+
+    fn let_time_pass(&mut self, now: Micros, wall: Millis, due: Option<Millis>) {
+        self.tick_at = None;
+        let (true, Some(due)) = (self.leads(), due) else {
+            return;
+        };
+        let in_ms = due.0.saturating_sub(self.stamp(now, wall).0);
+        let at = (now + Micros(in_ms.saturating_mul(1_000))).max(self.last_tick + TICK_EVERY);
+        if at <= now && self.issued == self.persisted {
+            self.last_tick = now;
+            let tick = BatchBuilder::default().finish(self.stamp(now, wall));
+            self.propose(now, tick, Waiting::default(), now);
+        } else {
+            self.tick_at = Some(at.max(now + Micros(1_000)));
+        }
+    }
+
+    fn stamp(&self, now: Micros, wall: Millis) -> Millis {
+        self.clocks
+            .stamp(now, self.config.node, wall, &self.membership)
+    }
+
+    /// Ends what has waited too long: held commands and reads while nobody can take them, and
+    /// whatever an earlier reign left undecided.
+    fn give_up(&mut self, now: Micros) {
+        let hold = self.config.hold;
+        while let Some(front) = self.queue.front() {
+            if now.since(front.since) < hold || !self.is_stuck() {
+                break;
+            }
+            if let Some(front) = self.queue.pop() {
+                self.fail(front.waiting, Failure::NoLeader);
+            }
+        }
+        if let Some(before) = now.0.checked_sub(hold.0) {
+            let overdue = self.reads.take_overdue(Micros(before));
+            self.fail_tokens(overdue, Failure::NoLeader);
+        }
+        if self.has_undecided_of_old_reign() && now >= self.leadership_since + hold {
+            for sent in self.in_flight.take_stale(self.epoch) {
+                self.fail(sent.waiting, Failure::Unknown);
+            }
+            let (leads, epoch) = (self.leads(), self.epoch);
+            let old = |under: Epoch| !leads || under != epoch;
+            let undecided: Vec<_> = self
+                .proposed
+                .extract_if(.., |(_, under), _| old(*under))
+                .collect();
+            for (_, waiting) in undecided {
+                self.fail(waiting, Failure::Unknown);
+            }
+        }
+    }
+
+    /// When something here is next given up, or goes on without an answer.
+    fn next_wake(&self, now: Micros) -> Option<Micros> {
+        let hold = self.config.hold;
+        let held = self.queue.front().filter(|_| self.is_stuck());
+        let held = held.map(|front| front.since);
+        let held = held.into_iter().chain(self.reads.oldest_unasked());
+        let since = self
+            .has_undecided_of_old_reign()
+            .then_some(self.leadership_since);
+        (held.map(|since| since + hold))
+            .chain(since.map(|since| since + GRACE))
+            .chain(since.map(|since| since + hold))
+            .chain(self.waits.iter().filter_map(|open| open.deadline))
+            .chain(self.tick_at)
+            .filter(|at| *at > now)
+            .min()
+    }
+
+    /// Whether there is nobody to send commands to.
+    fn is_stuck(&self) -> bool {
+        match self.leader {
+            Some(leader) if leader == self.config.node => false,
+            Some(leader) => !self.connected.contains(&leader) || self.epoch <= self.refused_epoch,
+            None => true,
+        }
+    }
+
+    fn has_undecided_of_old_reign(&self) -> bool {
+        let leads = self.leads();
+        self.in_flight.awaits_before(self.epoch)
+            || (self.proposed.keys()).any(|(_, under)| !leads || *under != self.epoch)
+    }
+
+    fn open_wait(&mut self, now: Micros, asker: Asker<T>, wait: Wait) {
+        self.waits.push(Open {
+            asker,
+            wait,
+            deadline: wait.timeout.map(|timeout| now + timeout),
+            asked: None,
+        });
+    }
+
+    fn answer_waits(&mut self, now: Micros) {
+        if self.waits.is_empty() {
+            return;
+        }
+        let status = self.leads().then(|| self.core.status());
+        for mut open in std::mem::take(&mut self.waits) {
+            let held = match &status {
+                Some(status) => Held::count(status, open.wait.index),
+                None => Held::default(),
+            };
+            let enough = status.is_some() && held.replicas >= open.wait.replicas && held.leader;
+            if enough || open.deadline.is_some_and(|deadline| deadline <= now) {
+                self.answer_wait(open.asker, held);
+                continue;
+            }
+            self.pass_on(&mut open);
+            self.waits.push(open);
+        }
+    }
+
+    /// A follower asks the leader, once per leader.
+    fn pass_on(&mut self, open: &mut Open<T>) {
+        let leader = self.leader.filter(|leader| self.connected.contains(leader));
+        if let (Some(leader), None, Asker::Local(_)) = (leader, open.asked, open.asker) {
+            let id = self.next_forward.take();
+            open.asked = Some((leader, id));
+            // The leader's answer at its deadline is better than none at ours.
+            open.deadline = open.deadline.map(|deadline| deadline + WAIT_SLACK);
+            let wait = open.wait;
+            self.send(
+                leader,
+                Message::Wait {
+                    id,
+                    index: wait.index,
+                    replicas: wait.replicas,
+                    timeout_ms: wait.timeout.map_or(0, |timeout| (timeout.0 / 1_000).max(1)),
+                },
+            );
+        }
+    }
+
+    fn waited(&mut self, from: NodeId, id: ForwardId, held: Held) {
+        let asked = |open: &Open<T>| open.asked == Some((from, id));
+        if let Some(at) = self.waits.iter().position(asked) {
+            let open = self.waits.swap_remove(at);
+            self.answer_wait(open.asker, held);
+        }
+    }
+
+    fn answer_wait(&mut self, asker: Asker<T>, held: Held) {
+        match asker {
+            Asker::Local(token) => self.actions.push_back(Action::Held(token, held)),
+            Asker::Remote(peer, id) => self.send(
+                peer,
+                Message::Waited {
+                    id,
+                    replicas: held.replicas,
+                    leader: held.leader,
+                },
+            ),
+        }
+    }
+
+    fn fail(&mut self, waiting: Waiting<T>, failure: Failure) {
+        for run in &waiting.runs {
+            if let Run::Remote { peer, id, .. } = *run {
+                self.send(peer, Message::Failed { id, failure });
+            }
+        }
+        self.fail_tokens(local_tokens(waiting), failure);
+    }
+
+    fn fail_tokens(&mut self, tokens: Vec<T>, failure: Failure) {
+        if !tokens.is_empty() {
+            self.actions.push_back(Action::Fail(tokens, failure));
+        }
+    }
+
+    fn send(&mut self, to: NodeId, message: Message<C::Message>) {
+        self.actions.push_back(Action::Send(to, message));
+    }
+
+    fn take_request(&mut self) -> RequestId {
+        let request = self.next_request;
+        self.next_request = RequestId(request.0 + 1);
+        request
+    }
+}
