@@ -27,8 +27,8 @@ fn main() {
         encode::integer(out, black_box(i64::MIN));
     });
     encoding("encode: bulk of 256", |out| encode::bulk(out, [b'v'; 256]));
-    encoding("encode: double 3.14", |out| {
-        encode::double(out, black_box(3.14));
+    encoding("encode: double 3.15", |out| {
+        encode::double(out, black_box(3.15));
     });
 
     replying("+OK", |out| encode::simple(out, "OK"));

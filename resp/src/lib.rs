@@ -1,5 +1,6 @@
-//! RESP2 and RESP3 (README follows).
+#![doc = include_str!("../README.md")]
 
+mod decode_value;
 mod decoder;
 mod double;
 mod downgrade;
@@ -12,10 +13,11 @@ mod reply;
 mod request;
 mod value;
 
+pub use decode_value::{MAX_DEPTH, decode_value};
 pub use decoder::RequestDecoder;
 pub use downgrade::{downgrade, upgrade};
 pub use error::ProtocolError;
 pub use limits::Limits;
 pub use reply::reply_len;
 pub use request::{Request, is_http};
-pub use value::{MAX_DEPTH, Value, decode_value};
+pub use value::Value;
