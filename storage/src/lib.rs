@@ -1,1 +1,15 @@
-//! storage
+//! Storage: engines, logs and disks behind traits.
+mod disk;
+mod engine;
+mod log;
+mod memory;
+mod random;
+
+pub use disk::{
+    Disk, DiskFile, MemoryDisk, MemoryFile, MemoryLock, RealDisk, RealFile, RealLock, SECTOR_BYTES,
+};
+pub use engine::{Engine, EngineError};
+pub use log::{
+    Epoch, GroupId, GroupWrite, LogError, LogOp, LogRead, LogStore, MemoryLog, Record, RecoveredLog,
+};
+pub use memory::MemoryEngine;
