@@ -66,7 +66,7 @@ pub(crate) struct Config {
     /// What a client may use up.
     pub(crate) limits: Limits,
     /// How many databases there are: SELECT accepts 0 to one less.
-    pub(crate) databases: u32,
+    pub(crate) databases: u16,
     /// Which log lines are written: a level or a tracing filter, parsed by `logging`.
     pub(crate) log_level: String,
     /// How log lines look.
@@ -77,7 +77,7 @@ pub(crate) struct Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// Client connections at a time.
-    pub(crate) maxclients: usize,
+    pub(crate) maxclients: u32,
     /// The largest argument of a command, in bytes.
     pub(crate) proto_max_bulk_len: usize,
     /// Reply bytes that wait for one client before it is disconnected.

@@ -1,3 +1,85 @@
-//! lockstep
+//! The binary `lockstep`: what composes the crates into a node (DESIGN section 1).
+//!
+//! This is the shell: command line, configuration, directory, admin endpoint, and the supervisor
+//! of `lockstep local`. What a node does at work is in [`server`]. Whatever is wrong with how it is
+//! started is said in one sentence on standard error, with exit code 2; what goes wrong later ends
+//! with exit code 1.
+
+mod admin;
+mod cli;
 mod config;
-fn main() {}
+mod directory;
+mod local;
+mod logging;
+mod server;
+mod start;
+mod status;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+
+/// What ends the process, with its exit code.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    error: Box<dyn Error>,
+}
+
+impl Failure {
+    /// It was started in a way it cannot work.
+    fn usage(error: impl Into<Box<dyn Error>>) -> Failure {
+        Failure {
+            code: 2,
+            error: error.into(),
+        }
+    }
+
+    /// It could not go on.
+    fn work(error: impl Into<Box<dyn Error>>) -> Failure {
+        Failure {
+            code: 1,
+            error: error.into(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Start(start) => start::run(&start).map(|()| ExitCode::SUCCESS),
+        Command::Local(local) => local::run(&local).map(|()| ExitCode::SUCCESS),
+        Command::Status(status) => show(&status),
+    };
+    done.unwrap_or_else(|Failure { code, error }| {
+        eprintln!("lockstep: {error}");
+        ExitCode::from(code)
+    })
+}
+
+/// `lockstep status`.
+fn show(args: &cli::Status) -> Result<ExitCode, Failure> {
+    let answers = runtime()
+        .map_err(Failure::work)?
+        .block_on(status::command::ask(&args.admin));
+    if args.json {
+        print!("{}", status::command::json(&answers));
+    } else {
+        print!("{}", status::command::table(&answers));
+    }
+    match status::command::trouble(&answers) {
+        None => Ok(ExitCode::SUCCESS),
+        // The JSON says what is wrong.
+        Some(_) if args.json => Ok(ExitCode::FAILURE),
+        Some(trouble) => Err(Failure::work(trouble)),
+    }
+}
+
+/// One thread: an event loop, as DESIGN section 4 has it.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+}

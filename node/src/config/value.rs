@@ -203,11 +203,11 @@ pub(super) fn some_millis(text: &str) -> Option<Duration> {
     millis(text).filter(|span| !span.is_zero())
 }
 
-pub(super) fn count(text: &str) -> Option<usize> {
+pub(super) fn count(text: &str) -> Option<u32> {
     text.parse().ok().filter(|n| *n != 0)
 }
 
-pub(super) fn databases(text: &str) -> Option<u32> {
+pub(super) fn databases(text: &str) -> Option<u16> {
     text.parse().ok().filter(|n| (1..=16_384).contains(n))
 }
 

@@ -1,0 +1,299 @@
+//! The groups of a node, and what they share: one log thread, and one frame per peer and channel
+//! at the end of a turn.
+//!
+//! It owns no socket: frames go to any [`Transport`], replies to whoever is handed in. So the same
+//! code runs under the event loop and in tests.
+
+use std::collections::BTreeMap;
+
+use consensus::{Channel, Consensus, FetchId, Index, LogOp, Micros, NodeId, WriteSeq};
+use replication::{
+    Failure, Frame, Group, GroupError, Held, Io, Message, Millis, StateMachine, to_log,
+};
+use storage::{GroupId, GroupWrite};
+use transport::{Event, SendError, Transport};
+
+use super::log_thread::{Fetch, LogEvent, LogFailure, LogRequest, LogRequests};
+
+/// Whom replies go to.
+pub(super) trait Replies<T> {
+    /// A command was executed, at `index` if it went through the log.
+    fn reply(&mut self, token: T, index: Option<Index>, reply: &[u8]);
+    /// There is no reply.
+    fn fail(&mut self, token: T, failure: Failure);
+    /// The answer to WAIT.
+    fn held(&mut self, token: T, held: Held);
+}
+
+/// Why the groups cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum HostingError<E: std::error::Error + 'static> {
+    /// The log failed. Nothing is retried: after a failed fsync nobody knows what the disk holds.
+    #[error("the log failed, and the node stops: {0}")]
+    Log(#[from] LogFailure),
+    /// A group failed.
+    #[error("group {group} failed, and the node stops: {source}")]
+    Group {
+        /// Which.
+        group: GroupId,
+        /// Why.
+        source: GroupError<E>,
+    },
+}
+
+/// The groups of a node.
+pub(super) struct Hosting<C: Consensus, S, T> {
+    groups: Vec<Group<C, S, T>>,
+    log: LogRequests,
+    outbox: Outbox<C::Message>,
+    log_request: LogRequest,
+    fsyncs: u64,
+}
+
+impl<C: Consensus, S: StateMachine, T: Copy> Hosting<C, S, T> {
+    /// Hosts `groups`, numbered from 0 in this order.
+    pub(super) fn new(groups: Vec<Group<C, S, T>>, log: LogRequests) -> Self {
+        Hosting {
+            groups,
+            log,
+            outbox: Outbox::default(),
+            log_request: LogRequest::default(),
+            fsyncs: 0,
+        }
+    }
+
+    /// The group of that number.
+    pub(super) fn group(&mut self, group: GroupId) -> Option<&mut Group<C, S, T>> {
+        self.groups.get_mut(group.0 as usize)
+    }
+
+    /// All groups, with their numbers.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (GroupId, &Group<C, S, T>)> {
+        (0..).map(GroupId).zip(&self.groups)
+    }
+
+    /// Fsyncs of the log so far.
+    pub(super) fn fsyncs(&self) -> u64 {
+        self.fsyncs
+    }
+
+    /// Takes what the log thread reported.
+    pub(super) fn take_log_events(
+        &mut self,
+        now: Micros,
+        events: &mut Vec<LogEvent>,
+    ) -> Result<(), HostingError<S::Error>> {
+        for event in events.drain(..) {
+            match event {
+                LogEvent::Durable(seqs, fsyncs) => {
+                    self.fsyncs = fsyncs;
+                    for (group, seq) in seqs {
+                        if let Some(group) = self.group(group) {
+                            group.replica().persisted(now, seq);
+                        }
+                    }
+                }
+                LogEvent::Fetched(group, id, fetched) => {
+                    if let Some(group) = self.group(group) {
+                        group.replica().fetched(now, id, fetched);
+                    }
+                }
+                LogEvent::Failed(failure) => return Err(failure.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what happened between this node and its peers.
+    pub(super) fn take_peer_events(&mut self, now: Micros, events: &mut Vec<Event>) {
+        for event in events.drain(..) {
+            match event {
+                Event::Connected { peer, channel } => {
+                    if channel == transport::Channel::Bulk {
+                        self.each(|group| group.replica().link_up(NodeId(peer.node.0)));
+                    }
+                }
+                Event::Disconnected { peer, channel } => {
+                    if channel == transport::Channel::Bulk {
+                        self.each(|group| group.replica().link_down(NodeId(peer.0)));
+                    }
+                }
+                Event::Frame { from, payload, .. } => {
+                    self.take_frame(now, NodeId(from.0), &payload);
+                }
+            }
+        }
+    }
+
+    /// Ends a turn: every group goes on as far as it can; what they have to say leaves in one frame
+    /// per peer and channel, what they have to write in one request to the log.
+    pub(super) fn turn(
+        &mut self,
+        now: Micros,
+        wall: Millis,
+        transport: &mut impl Transport,
+        replies: &mut impl Replies<T>,
+    ) -> Result<(), HostingError<S::Error>> {
+        for (number, group) in (0..).map(GroupId).zip(&mut self.groups) {
+            let mut io = GroupIo {
+                group: number,
+                outbox: &mut self.outbox,
+                log: &mut self.log_request,
+                replies,
+            };
+            group
+                .turn(now, wall, &mut io)
+                .map_err(|source| HostingError::Group {
+                    group: number,
+                    source,
+                })?;
+        }
+        if !self.log_request.is_empty() {
+            self.log.send(std::mem::take(&mut self.log_request));
+        }
+        let lost = self.outbox.flush(wall, transport);
+        for (peer, error) in lost {
+            self.each(|group| group.replica().link_down(peer));
+            if matches!(error, SendError::TooLarge { .. }) {
+                // The connection stands all the same.
+                self.each(|group| group.replica().link_up(peer));
+            }
+        }
+        Ok(())
+    }
+
+    /// When the next turn is due if nothing happens before.
+    pub(super) fn deadline(&self) -> Option<Micros> {
+        let deadlines = self.groups.iter().map(|group| group.view().deadline());
+        deadlines.flatten().min()
+    }
+
+    /// Whether clients should be read no further for now.
+    pub(super) fn overloaded(&self) -> bool {
+        self.groups.iter().any(|group| group.view().overloaded())
+    }
+
+    /// Frames handed to the transport so far.
+    #[cfg(test)]
+    pub(super) fn frames(&self) -> u64 {
+        self.outbox.frames
+    }
+
+    /// Nobody waits any more for what `gone` recognises.
+    pub(super) fn forget(&mut self, gone: impl Fn(T) -> bool + Copy) {
+        self.each(|group| group.replica().forget(gone));
+    }
+
+    fn take_frame(&mut self, now: Micros, from: NodeId, payload: &[u8]) {
+        let frame = match Frame::<C::Message>::decode(payload) {
+            Ok(frame) => frame,
+            Err(error) => {
+                metrics::counter!("lockstep_peer_frames_unreadable_total").increment(1);
+                tracing::warn!(%from, %error, "a peer's frame was dropped");
+                return;
+            }
+        };
+        for (group, message) in frame.messages {
+            if let Some(group) = self.group(GroupId(group)) {
+                group.replica().saw_clock(now, from, Millis(frame.clock));
+                group.replica().receive(now, from, message);
+            }
+        }
+    }
+
+    fn each(&mut self, act: impl FnMut(&mut Group<C, S, T>)) {
+        self.groups.iter_mut().for_each(act);
+    }
+}
+
+/// What the groups have to say in this turn.
+struct Outbox<M> {
+    frames_of: BTreeMap<(NodeId, Channel), Frame<M>>,
+    frames: u64,
+}
+
+impl<M> Default for Outbox<M> {
+    fn default() -> Self {
+        Outbox {
+            frames_of: BTreeMap::new(),
+            frames: 0,
+        }
+    }
+}
+
+impl<M: consensus::Message> Outbox<M> {
+    fn push(&mut self, to: NodeId, group: GroupId, message: Message<M>) {
+        self.frames_of
+            .entry((to, message.channel()))
+            .or_insert_with(|| Frame::new(Millis(0)))
+            .messages
+            .push((group.0, message));
+    }
+
+    /// Sends everything. Returns the peers whose bulk connection could not take its frame: what
+    /// was forwarded in it counts as lost on the way.
+    fn flush(&mut self, wall: Millis, transport: &mut impl Transport) -> Vec<(NodeId, SendError)> {
+        let mut lost = Vec::new();
+        for ((to, channel), mut frame) in std::mem::take(&mut self.frames_of) {
+            frame.clock = wall.0;
+            let (wire, urgent) = match channel {
+                Channel::Control => (transport::Channel::Control, true),
+                Channel::Bulk => (transport::Channel::Bulk, false),
+            };
+            let sent = transport.send(transport::NodeId(to.0), wire, frame.encode());
+            self.frames += 1;
+            if let Err(error) = sent {
+                tracing::debug!(%error, "a frame was not sent");
+                if !urgent {
+                    lost.push((to, error));
+                }
+            }
+        }
+        lost
+    }
+}
+
+/// What one group asks for during a turn.
+struct GroupIo<'a, M, R> {
+    group: GroupId,
+    outbox: &'a mut Outbox<M>,
+    log: &'a mut LogRequest,
+    replies: &'a mut R,
+}
+
+impl<M: consensus::Message, T, R: Replies<T>> Io<M, T> for GroupIo<'_, M, R> {
+    fn send(&mut self, to: NodeId, message: Message<M>) {
+        self.outbox.push(to, self.group, message);
+    }
+
+    fn write(&mut self, seq: WriteSeq, ops: Vec<LogOp>) {
+        self.log.writes.push(GroupWrite {
+            group: self.group,
+            ops: ops.into_iter().map(to_log).collect(),
+        });
+        self.log.seqs.push((self.group, seq));
+    }
+
+    fn fetch(&mut self, id: FetchId, from: Index, to: Index, max_bytes: usize) {
+        self.log.fetches.push(Fetch {
+            group: self.group,
+            id,
+            from: from.0,
+            to: to.0,
+            max_bytes,
+        });
+    }
+
+    fn reply(&mut self, token: T, index: Option<Index>, reply: &[u8]) {
+        self.replies.reply(token, index, reply);
+    }
+
+    fn fail(&mut self, token: T, failure: Failure) {
+        self.replies.fail(token, failure);
+    }
+
+    fn held(&mut self, token: T, held: Held) {
+        self.replies.held(token, held);
+    }
+}
