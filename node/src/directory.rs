@@ -23,7 +23,6 @@ mod identity;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use consensus::{DiskId, NodeId};
@@ -52,7 +51,9 @@ impl Directory {
         let path = config.dir.clone();
         file::create_directory(&path)?;
         if !Identity::exists(&path)? {
-            refuse_foreign(&path)?;
+            // What a node leaves that died while formatting.
+            let own = |name: &str| [identity::FILE, identity::NEW, file::LOCK].contains(&name);
+            file::refuse_foreign(&path, own)?;
         }
         let lock = file::Lock::take(&path)?;
         let mut identity = match Identity::read(&path)? {
@@ -133,23 +134,6 @@ impl Directory {
             .find(|(_, known)| **known == disk)
             .map(|(node, _)| *node)
     }
-}
-
-/// A directory to be formatted may hold what a node leaves that died while formatting, and what a
-/// file system puts at its root; anything else is somebody's data.
-fn refuse_foreign(path: &Path) -> Result<(), DirectoryError> {
-    let failed = |source| DirectoryError::io("read the directory", path, source);
-    for entry in fs::read_dir(path).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        let ours = [identity::FILE, identity::NEW, file::LOCK, "lost+found"];
-        if !ours.iter().any(|known| name == *known) {
-            return Err(DirectoryError::NotOurs {
-                path: path.to_owned(),
-                found: name.to_string_lossy().into_owned(),
-            });
-        }
-    }
-    Ok(())
 }
 
 fn random_disk(path: &Path) -> Result<DiskId, DirectoryError> {

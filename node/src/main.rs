@@ -16,6 +16,7 @@ mod start;
 mod status;
 
 use std::error::Error;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -65,9 +66,9 @@ fn show(args: &cli::Status) -> Result<ExitCode, Failure> {
         .map_err(Failure::work)?
         .block_on(status::command::ask(&args.admin));
     if args.json {
-        print!("{}", status::command::json(&answers));
+        say(status::command::json(&answers));
     } else {
-        print!("{}", status::command::table(&answers));
+        say(status::command::table(&answers));
     }
     match status::command::trouble(&answers) {
         None => Ok(ExitCode::SUCCESS),
@@ -82,4 +83,9 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
+}
+
+/// Prints a line. Nobody reading any more, as behind `| head`, is no reason to stop.
+fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }

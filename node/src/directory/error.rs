@@ -107,7 +107,7 @@ pub(crate) enum DirectoryError {
 }
 
 impl DirectoryError {
-    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         DirectoryError::Io {
             action,
             path: path.to_owned(),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::error::DirectoryError;
 
 /// The file that is locked.
-pub(super) const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 /// How long a process that is just leaving is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -73,6 +73,26 @@ pub(crate) fn create_directory(path: &Path) -> Result<(), DirectoryError> {
             })
             .map_err(|source| DirectoryError::io("create", directory, source))?;
         sync_parent(directory)?;
+    }
+    Ok(())
+}
+
+/// Refuses a directory with anything in it but what is `own`, and what a file system puts at its
+/// root: it is somebody's data.
+pub(crate) fn refuse_foreign(
+    path: &Path,
+    own: impl Fn(&str) -> bool,
+) -> Result<(), DirectoryError> {
+    let failed = |source| DirectoryError::io("read the directory", path, source);
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let name = name.to_string_lossy();
+        if name != "lost+found" && !own(&name) {
+            return Err(DirectoryError::NotOurs {
+                path: path.to_owned(),
+                found: name.into_owned(),
+            });
+        }
     }
     Ok(())
 }

@@ -149,7 +149,9 @@ pub(crate) fn table(answers: &[Answer]) -> String {
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
-    text + &unreachable
+    text.push_str(&unreachable);
+    text.truncate(text.trim_end().len());
+    text
 }
 
 fn row(answers: &[Answer], node: &NodeStatus, part: &GroupStatus) -> [String; HEADINGS.len()] {
