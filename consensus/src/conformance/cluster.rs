@@ -7,6 +7,7 @@
 
 pub(super) mod clients;
 mod faults;
+mod looks;
 mod outputs;
 
 use std::collections::BTreeMap;
@@ -77,6 +78,8 @@ pub struct Cluster<'a, C: Consensus> {
     issued_writes: u64,
     /// Who hears whom.
     pub net: Network,
+    /// Whether a crash of everybody keeps, by chance, some of what was not reported as durable.
+    pub crashes_keep_some: bool,
     /// How long a write takes to become durable: least and most, in microseconds.
     pub disk_us: (u64, u64),
     /// How many entries the log store hands back at once.
@@ -123,6 +126,7 @@ impl<'a, C: Consensus> Cluster<'a, C> {
             crash_writer_at: None,
             issued_writes: 0,
             net: Network::new(),
+            crashes_keep_some: false,
             disk_us: (300, 1_500),
             fetch_most: usize::MAX,
             fetch_noise: false,

@@ -64,7 +64,9 @@ impl Log {
     }
 
     fn purge(&mut self, upto: Position) {
-        let kept = self.entries.split_off(&upto.index.next());
+        let kept = self
+            .entries
+            .split_off(&Index(upto.index.0.saturating_add(1)));
         for (index, entry) in std::mem::replace(&mut self.entries, kept) {
             if let Payload::Membership(membership) = entry.payload {
                 self.base = (index, membership);

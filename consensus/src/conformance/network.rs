@@ -70,6 +70,11 @@ impl Network {
         self.cut.remove(&(from, to));
     }
 
+    /// Undoes every cut.
+    pub fn mend_all(&mut self) {
+        self.cut.clear();
+    }
+
     /// Keeps what `from` sends to `to` on `channel` back until it is released.
     pub fn hold(&mut self, from: NodeId, to: NodeId, channel: Channel) {
         self.held.insert((from, to, channel));

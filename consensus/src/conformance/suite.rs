@@ -49,4 +49,64 @@ suite! { $
     accepted_positions_are_unique
     every_request_is_answered_once
     large_batches_are_replicated
+
+    leader_replicates_in_parallel_with_its_own_write
+    leader_counts_itself_only_after_persisted
+    acknowledgement_waits_for_persisted
+    vote_waits_for_persisted
+    entries_leave_only_after_hard_state_of_their_epoch
+    persisted_covers_all_earlier_writes
+
+    restart_keeps_committed_entries
+    crash_of_all_at_any_write_keeps_committed_entries
+    crash_of_one_at_any_write_keeps_committed_entries
+    applied_entries_are_not_applied_again
+    log_that_lacks_the_applied_position_restarts_there
+    log_of_another_branch_restarts_at_the_applied_position
+    restart_finds_the_log_it_left
+    compaction_loses_nothing
+
+    reads_are_ready_on_every_node
+    read_waits_for_first_commit_of_epoch
+    read_needs_a_round_begun_after_it_arrived
+    stale_leader_serves_no_reads
+    lease_reads_are_linearizable_with_honest_clocks
+    reads_share_a_round
+    follower_read_is_linearizable
+    follower_of_a_stale_leader_serves_no_reads
+    unconfirmed_reads_are_refused_in_the_end
+    step_down_answers_reads_not_leader
+
+    slow_follower_catches_up_by_fetch
+    fetch_answers_with_stale_ids_are_dropped
+    unreadable_entries_are_not_asked_for_without_pause
+    restarted_node_applies_from_its_log
+
+    in_flight_is_bounded
+    busy_beyond_uncommitted_bound
+    idle_cluster_is_quiet
+    control_messages_are_small
+    stalled_bulk_does_not_cost_the_leadership
+
+    hung_disk_resigns
+    hung_disk_does_not_campaign
+    damaged_node_neither_votes_nor_campaigns
+
+    duplicated_and_reordered_messages_change_nothing
+    lost_messages_are_made_good
+    partitioned_node_rejoins_without_disturbing
+    one_way_partition_elects_a_leader_that_can_work
+    node_that_reaches_a_majority_comes_to_lead
+    chain_of_nodes_keeps_a_leader
+    heals_and_makes_progress
+
+    chaos_of_crashes
+    chaos_of_partitions
+    chaos_of_messages
+    chaos_of_disks_and_pauses
+    chaos_of_everything
+    same_seed_same_run
+
+    messages_survive_a_round_trip
+    hostile_input_never_panics
 }

@@ -1,12 +1,31 @@
 //! The cases. Each is a plain function that returns when the protocol does as the contract says,
 //! and panics with the last events when it does not.
 
+mod catch_up;
+mod chaos;
+mod disks;
+mod durability;
 mod elections;
+mod hostile;
+mod limits;
+mod partitions;
+mod reads;
 mod replication;
+mod restarts;
 
+pub use catch_up::*;
+pub use chaos::*;
+pub use disks::*;
+pub use durability::*;
 pub use elections::*;
+pub use hostile::*;
+pub use limits::*;
+pub use partitions::*;
+pub use reads::*;
 pub use replication::*;
+pub use restarts::*;
 
+use super::cluster::clients::LIMIT;
 use super::cluster::{Cluster, Configure};
 use super::ledger::Answer;
 use crate::{Consensus, Micros};

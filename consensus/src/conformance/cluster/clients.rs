@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::super::ledger::{Answer, Asked};
 use super::Cluster;
-use crate::{Change, Consensus, Epoch, Index, Input, Micros, NodeId, ReadMode, RequestId};
+use crate::{Change, Consensus, Index, Input, Micros, NodeId, ReadMode, RequestId};
 
 /// How long anything may take that must happen at last.
 pub const LIMIT: Micros = Micros(60_000_000);
@@ -57,70 +57,6 @@ impl<C: Consensus> Cluster<'_, C> {
         let request = self.ledger.ask(life, asked);
         self.say(format_args!("{id} is {what} ({request:?})"));
         request
-    }
-
-    /// How a request was answered, if it was.
-    #[must_use]
-    pub fn answer(&self, request: RequestId) -> Option<Answer> {
-        self.ledger.requests.get(&request)?.answer
-    }
-
-    /// Where a proposed batch is committed, if it is.
-    #[must_use]
-    pub fn committed_batch(&self, request: RequestId) -> Option<Index> {
-        Some(self.ledger.batch_committed(request)?.index)
-    }
-
-    /// The last index that any node has ever seen committed.
-    #[must_use]
-    pub fn committed(&self) -> Index {
-        self.ledger.committed()
-    }
-
-    /// The leader: of those who say that they lead, the one of the highest epoch.
-    #[must_use]
-    pub fn leader(&self) -> Option<NodeId> {
-        let leads = |node: &super::Node<C>| Some((node.leads()?, node.id));
-        Some(self.nodes.values().filter_map(leads).max()?.1)
-    }
-
-    /// A running node that does not lead.
-    ///
-    /// # Panics
-    /// When there is none.
-    #[must_use]
-    pub fn follower(&self) -> NodeId {
-        let leader = self.leader();
-        match self.up().into_iter().find(|id| Some(*id) != leader) {
-            Some(follower) => follower,
-            None => self.fail("there is no follower"),
-        }
-    }
-
-    /// The running nodes that do not lead.
-    #[must_use]
-    pub fn followers(&self) -> Vec<NodeId> {
-        let leader = self.leader();
-        let up = self.up().into_iter();
-        up.filter(|id| Some(*id) != leader).collect()
-    }
-
-    /// The reign of the leader, if there is one.
-    #[must_use]
-    pub fn reign(&self) -> Option<(Epoch, NodeId)> {
-        let leader = self.leader()?;
-        Some((self.node(leader).leads()?, leader))
-    }
-
-    /// Whether a leader is known as such to a majority of the nodes.
-    #[must_use]
-    pub fn is_led(&self) -> bool {
-        let Some((epoch, leader)) = self.reign() else {
-            return false;
-        };
-        let knows = |node: &&super::Node<C>| node.leadership == Some((epoch, Some(leader)));
-        let known = self.nodes.values().filter(|node| node.is_up());
-        known.filter(knows).count() >= crate::majority(self.nodes.len())
     }
 
     /// Waits until a majority follows a leader.

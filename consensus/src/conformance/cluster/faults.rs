@@ -33,10 +33,17 @@ impl<C: Consensus> Cluster<'_, C> {
         self.node_mut(id).crash(keep);
     }
 
-    /// Crashes every node at once; each keeps only what is durable.
+    /// Crashes every node at once; each keeps what is durable, and by chance some of the rest if
+    /// [`Cluster::crashes_keep_some`].
     pub fn crash_all(&mut self) {
         for id in self.up() {
-            self.crash(id, 0);
+            let most = self.node(id).disk.queued_ops() as u64;
+            let keep = if self.crashes_keep_some {
+                self.random.between(0, most)
+            } else {
+                0
+            };
+            self.crash(id, keep as usize);
         }
     }
 
@@ -195,6 +202,12 @@ impl<C: Consensus> Cluster<'_, C> {
                 self.held.push(message);
             }
         }
+    }
+
+    /// Loses what `from` has sent and nobody has received yet.
+    pub fn lose_under_way(&mut self, from: NodeId) {
+        let arrives = |event: &Event| matches!(event, Event::Arrive { from: f, .. } if *f == from);
+        self.agenda.retain(|_, event| !arrives(event));
     }
 
     /// How many messages from `from` to `to` are kept back, on `channel`.

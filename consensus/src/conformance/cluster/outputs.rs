@@ -30,8 +30,7 @@ impl<C: Consensus> Cluster<'_, C> {
             {
                 accepted.push(*at);
             }
-            let checked = self.carry_out(id, output);
-            self.judge(checked);
+            self.carry_out(id, output);
         }
         self.fail(format_args!("{id} answers one input without end"));
     }
@@ -48,12 +47,12 @@ impl<C: Consensus> Cluster<'_, C> {
         })
     }
 
-    fn carry_out(&mut self, id: NodeId, output: Output<C::Message>) -> Checked {
+    fn carry_out(&mut self, id: NodeId, output: Output<C::Message>) {
         let life = self.node(id).this_life();
         match output {
-            Output::Send { to, message } => return self.send(id, to, &message),
-            Output::Write { seq, ops } => return self.write(id, seq, ops),
-            Output::Commit(entries) => return self.decide(id, &entries),
+            Output::Send { to, message } => self.send(id, to, &message),
+            Output::Write { seq, ops } => self.write(id, seq, ops),
+            Output::Commit(entries) => self.decide(id, &entries),
             Output::Fetch {
                 id: fetch,
                 from,
@@ -62,11 +61,13 @@ impl<C: Consensus> Cluster<'_, C> {
             } => self.fetch(id, fetch, (from, to), max_bytes),
             Output::ReadReady { request, index } => {
                 self.say(format_args!("{id} may serve {request:?} at {index}"));
-                return self.ledger.ready(life, request, index);
+                let ready = self.ledger.ready(life, request, index);
+                self.judge(ready);
             }
             Output::Done { request, done } => {
                 self.say(format_args!("{id} answers {request:?}: {done:?}"));
-                return self.ledger.done(life, request, done);
+                let answered = self.ledger.done(life, request, done);
+                self.judge(answered);
             }
             Output::SendSnapshot { to } => {
                 let (from, life) = life;
@@ -83,31 +84,33 @@ impl<C: Consensus> Cluster<'_, C> {
             Output::Leadership { epoch, leader } => {
                 self.say(format_args!("{id} says {} leads {epoch}", Who(leader)));
                 self.node_mut(id).leadership = Some((epoch, leader));
-                return match leader {
+                let fits = match leader {
                     Some(leader) if leader == id => self.ledger.leads(life, epoch),
                     Some(leader) => self.ledger.names(id, epoch, leader),
                     None => Ok(()),
                 };
+                self.judge(fits);
             }
         }
-        Ok(())
     }
 
     /// A message leaves as bytes, so that whatever serde loses is lost.
-    fn send(&mut self, from: NodeId, to: NodeId, message: &C::Message) -> Checked {
-        check(from != to, || format!("{from} sends to itself"))?;
+    fn send(&mut self, from: NodeId, to: NodeId, message: &C::Message) {
+        if from == to {
+            return self.judge(Err(format!("{from} sends to itself: {message:?}")));
+        }
         let bytes = match rmp_serde::to_vec(message) {
             Ok(bytes) => bytes,
-            Err(error) => return Err(format!("{message:?} cannot be encoded: {error}")),
+            Err(error) => self.fail(format_args!("{message:?} cannot be encoded: {error}")),
         };
         if self.compare_messages {
-            round_trip(message, &bytes)?;
+            self.judge(round_trip(message, &bytes));
         }
         if let Some(record) = &mut self.record {
             record.push((from, to, bytes.clone()));
         }
         if !self.nodes.contains_key(&to) {
-            return Ok(());
+            return self.judge(Err(format!("{from} sends to {to}, who is no member")));
         }
         let channel = message.channel();
         let lane = (from, to, channel);
@@ -127,23 +130,12 @@ impl<C: Consensus> Cluster<'_, C> {
                 self.at(at, Event::Arrive { from, to, bytes });
             }
         }
-        Ok(())
     }
 
-    fn write(&mut self, id: NodeId, seq: WriteSeq, ops: Vec<LogOp>) -> Checked {
+    fn write(&mut self, id: NodeId, seq: WriteSeq, ops: Vec<LogOp>) {
         self.say(format_args!("{id} writes #{} {}", seq.0, Ops(&ops)));
-        let node = self.node(id);
-        let expected = WriteSeq(node.last_write.0 + 1);
-        check(seq == expected, || {
-            format!("{id} issues write #{} after #{}", seq.0, node.last_write.0)
-        })?;
-        for op in &ops {
-            match op {
-                LogOp::Put(entry) => self.ledger.puts(id, entry)?,
-                LogOp::PurgeTo(upto) => self.may_purge(id, *upto)?,
-                LogOp::HardState(_) | LogOp::TruncateFrom(_) => {}
-            }
-        }
+        let may = self.may_write(id, seq, &ops);
+        self.judge(may);
         self.issued_writes += 1;
         let takes = self.random.between(self.disk_us.0, self.disk_us.1);
         let ready_at = self.now + Micros(takes);
@@ -153,6 +145,20 @@ impl<C: Consensus> Cluster<'_, C> {
         let life = node.life;
         let ready_at = node.disk.enqueue(seq, ops, ready_at);
         self.at(ready_at, Event::DiskTurn(id, life));
+    }
+
+    fn may_write(&mut self, id: NodeId, seq: WriteSeq, ops: &[LogOp]) -> Checked {
+        let last = self.node(id).last_write;
+        check(seq.0 == last.0 + 1, || {
+            format!("{id} issues write #{} after #{}", seq.0, last.0)
+        })?;
+        for op in ops {
+            match op {
+                LogOp::Put(entry) => self.ledger.puts(id, entry)?,
+                LogOp::PurgeTo(upto) => self.may_purge(id, *upto)?,
+                LogOp::HardState(_) | LogOp::TruncateFrom(_) => {}
+            }
+        }
         Ok(())
     }
 
@@ -163,21 +169,15 @@ impl<C: Consensus> Cluster<'_, C> {
         })
     }
 
-    fn decide(&mut self, id: NodeId, entries: &[Entry]) -> Checked {
+    fn decide(&mut self, id: NodeId, entries: &[Entry]) {
         for entry in entries {
-            let node = self.node(id);
-            let (at, next) = (entry.position(), node.next_commit);
-            check(entry.index == next, || {
-                format!("{id} commits {at} where {next} is next")
-            })?;
-            check(node.disk.view.holds(entry), || {
-                format!("{id} commits {at}, which does not stand in its log")
-            })?;
-            self.on_a_quorum(entry)?;
-            self.ledger.commits(id, entry)?;
+            let may = self.may_commit(id, entry);
+            self.judge(may);
             let node = self.node_mut(id);
-            node.next_commit = next.next();
-            node.to_apply.push_back(at);
+            if entry.index == node.next_commit {
+                node.next_commit = entry.index.next();
+                node.to_apply.push_back(entry.position());
+            }
         }
         if let (Some(first), Some(last)) = (entries.first(), entries.last()) {
             let (first, last) = (first.position(), last.position());
@@ -185,7 +185,19 @@ impl<C: Consensus> Cluster<'_, C> {
             let life = self.node(id).life;
             self.at(self.now, Event::Apply(id, life));
         }
-        Ok(())
+    }
+
+    fn may_commit(&mut self, id: NodeId, entry: &Entry) -> Checked {
+        let node = self.node(id);
+        let (at, next) = (entry.position(), node.next_commit);
+        check(entry.index == next, || {
+            format!("{id} commits {at} where {next} is next")
+        })?;
+        check(node.disk.view.holds(entry), || {
+            format!("{id} commits {at}, which does not stand in its log")
+        })?;
+        self.on_a_quorum(entry)?;
+        self.ledger.commits(id, entry)
     }
 
     /// A committed entry survives the crash of everybody.
