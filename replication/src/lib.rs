@@ -14,6 +14,9 @@ mod waits;
 
 pub mod local;
 
+/// The contract's words that stand in [`StateMachine`], for crates that implement it.
+pub use consensus::{DiskId, Epoch, Index, Member, Membership, NodeId, Position};
+
 pub use batch::{Batch, BatchBuilder, BatchError, Commands, SEMANTICS};
 pub use group::{Group, GroupError, Io};
 pub use machine::{EntryInfo, Millis, Query, StateMachine};
