@@ -14,6 +14,9 @@ pub mod memory;
 
 pub mod tcp;
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
 pub use api::{Channel, Event, SendError, Stats, Transport};
 pub use backoff::Backoff;
 pub use config::{Check, Config};
