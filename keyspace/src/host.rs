@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::clients::{ClientInfo, KillFilter};
-use crate::overview::Overview;
+use crate::overview::{DatabaseStatistics, Overview};
 use crate::settings::{SettingError, Settings};
 
 /// Names one awaited reply within a session. Ascending from 0, never used twice.
@@ -93,6 +93,10 @@ pub trait Host {
 
     /// The node and its cluster, for INFO, CLUSTER, ROLE and MOVED. May cost microseconds.
     fn overview(&self) -> Overview;
+
+    /// The databases that hold keys, for INFO keyspace:
+    /// [`Keyspace::statistics`](crate::Keyspace::statistics). May visit every key.
+    fn databases(&self) -> Vec<DatabaseStatistics>;
 
     /// The connections, for CLIENT LIST. The asking session may be missing: it adds itself.
     fn clients(&self) -> Vec<ClientInfo>;

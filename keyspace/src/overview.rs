@@ -50,8 +50,6 @@ pub struct Overview {
     pub blocked_clients: u64,
     /// What has been counted since the start, or since CONFIG RESETSTAT.
     pub counters: Counters,
-    /// Databases that hold keys: [`Keyspace::statistics`](crate::Keyspace::statistics).
-    pub databases: Vec<DatabaseStatistics>,
 }
 
 /// A node of the cluster.

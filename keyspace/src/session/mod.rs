@@ -25,7 +25,13 @@ pub struct Session {
 impl Session {
     /// A connection begins. `id` is unique while the node runs; `now` is the time since 1970.
     #[must_use]
-    pub fn new(id: u64, peer: SocketAddr, local: SocketAddr, settings: &Settings, now: Duration) -> Self {
+    pub fn new(
+        id: u64,
+        peer: SocketAddr,
+        local: SocketAddr,
+        settings: &Settings,
+        now: Duration,
+    ) -> Self {
         let _ = (id, peer, local, settings, now);
         Session { output: Vec::new() }
     }

@@ -1,0 +1,424 @@
+//! The state machine: Redis' strings, keys and expiry over any [`Engine`].
+//!
+//! # What it keeps
+//!
+//! * **Determinism.** The same entries give the same rows and the same replies everywhere. Neither
+//!   a clock nor a setting nor chance reaches [`apply`](StateMachine::apply). Which command numbers
+//!   exist, and what they mean, belongs to the entry's semantics version.
+//! * **Atomicity.** Data, applied position, membership and group time go into the engine in one
+//!   unit per committed range.
+//! * **Group time** is the largest stamp so far and never steps back. A key is gone once its expiry
+//!   is at or below group time, whether or not its row still stands; relative expiries count from
+//!   the group time of their own entry.
+//! * **A plain SET never reads.** It may therefore leave a row in the index of expiries that its
+//!   key no longer means. Such a row is tolerated, and dropped when its time comes.
+//!
+//! # What it leaves out
+//!
+//! Snapshots, data types besides strings, and undoing: a committed command is never undone, so
+//! whatever can be refused is refused before the first write.
+
+mod counting;
+mod edit;
+mod expiry;
+mod keys;
+mod options;
+mod persisted;
+mod read;
+mod strings;
+mod ttl;
+
+use std::cell::RefCell;
+
+use replication::{EntryInfo, Membership, Millis, Position, Query, SEMANTICS, StateMachine};
+use storage::{Engine, EngineError};
+
+use self::edit::Edit;
+use self::persisted::State;
+use self::read::Look;
+use crate::command::{self, Encoded};
+use crate::key::DATABASE_MAX;
+use crate::overview::DatabaseStatistics;
+use crate::refusal::Refusal;
+use crate::table::{self, Command, Id, flags};
+
+/// A scratch buffer that has grown beyond this is given back after use.
+const SCRATCH_BYTES_MAX: usize = 1 << 20;
+
+/// Why a keyspace cannot go on. Its node stops: a machine that skipped a command would silently
+/// differ from its copies.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyspaceError {
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The engine holds a row that no release has written.
+    #[error(
+        "the {what} in the storage engine cannot be read: the data are damaged, or a newer release \
+         wrote them; restore this node from its peers, or upgrade it"
+    )]
+    Unreadable {
+        /// What was to be read.
+        what: &'static str,
+    },
+    /// An entry was written by a newer release.
+    #[error(
+        "an entry has semantics version {found}, this build knows up to {SEMANTICS}: upgrade this node"
+    )]
+    Newer {
+        /// The entry's version.
+        found: u8,
+    },
+}
+
+/// Why a command ends early.
+#[derive(Debug)]
+enum Stop {
+    /// Its answer depends on time that group time has not reached.
+    NeedsTick,
+    /// It is refused; nothing was changed.
+    Refused(Refusal),
+    /// The machine cannot go on.
+    Failed(KeyspaceError),
+}
+
+impl From<EngineError> for Stop {
+    fn from(error: EngineError) -> Self {
+        Stop::Failed(error.into())
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Stop::Refused(refusal)
+    }
+}
+
+/// What the keys' own time says: group time, and the clock that may be ahead of it.
+#[derive(Clone, Copy, Debug)]
+struct Now {
+    group: Millis,
+    /// Zero while applying: there only group time counts.
+    clock: Millis,
+}
+
+/// A keyspace: every database of one group.
+#[derive(Debug)]
+pub struct Keyspace<E> {
+    engine: E,
+    /// What the engine has committed.
+    applied: Position,
+    /// The entry begun last.
+    entry: Position,
+    group_time: Millis,
+    membership: Membership,
+    membership_changed: bool,
+    /// No row of the expiry index is earlier; it may be later than this.
+    next_due: Option<Millis>,
+    expired_keys: u64,
+    /// A row's key, reused; in a cell because queries need it too.
+    row: RefCell<Vec<u8>>,
+    /// A row's value, reused.
+    value: Vec<u8>,
+    /// A row of the expiry index, reused.
+    index_row: Vec<u8>,
+    /// Where replies go that nobody wants.
+    unwanted: Vec<u8>,
+    /// How full the databases are, until the next change.
+    statistics: RefCell<Option<Vec<DatabaseStatistics>>>,
+}
+
+impl<E: Engine> Keyspace<E> {
+    /// Opens what `engine` holds; an empty engine is an empty keyspace.
+    ///
+    /// # Errors
+    /// When the engine fails, or holds what no release has written.
+    pub fn open(engine: E) -> Result<Self, KeyspaceError> {
+        let State {
+            applied,
+            group_time,
+        } = persisted::read_state(&engine)?;
+        let membership = persisted::read_membership(&engine)?;
+        let mut keyspace = Keyspace {
+            engine,
+            applied,
+            entry: applied,
+            group_time,
+            membership,
+            membership_changed: false,
+            next_due: None,
+            expired_keys: 0,
+            row: RefCell::default(),
+            value: Vec::new(),
+            index_row: Vec::new(),
+            unwanted: Vec::new(),
+            statistics: RefCell::default(),
+        };
+        keyspace.next_due = expiry::first_due(&keyspace.engine)?;
+        Ok(keyspace)
+    }
+
+    /// The members as of the last applied entry; empty before the first that names any.
+    #[must_use]
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// Group time: the largest stamp applied so far.
+    #[must_use]
+    pub fn group_time(&self) -> Millis {
+        self.group_time
+    }
+
+    /// How many keys this instance has removed because their time had come, since it was opened.
+    #[must_use]
+    pub fn expired_keys(&self) -> u64 {
+        self.expired_keys
+    }
+
+    /// The engine, to look at.
+    #[must_use]
+    pub fn engine(&self) -> &E {
+        &self.engine
+    }
+
+    /// How full each database is that holds keys, in ascending order. Visits every key, unless
+    /// nothing has been written since the last time.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn statistics(&self) -> Result<Vec<DatabaseStatistics>, KeyspaceError> {
+        let mut cached = self.statistics.borrow_mut();
+        if let Some(statistics) = &*cached {
+            return Ok(statistics.clone());
+        }
+        let counted = counting::statistics(&self.engine, self.group_time)?;
+        *cached = Some(counted.clone());
+        Ok(counted)
+    }
+
+    fn execute(&mut self, bytes: &[u8], wanted: bool, reply: &mut Vec<u8>) -> Result<(), Stop> {
+        let (command, encoded) = decode(bytes)?;
+        if !command.is(flags::WRITE) {
+            // A read that travelled in the log changes nothing: only who waits for it executes it.
+            if !wanted {
+                return Ok(());
+            }
+            let now = Now {
+                group: self.group_time,
+                clock: Millis(0),
+            };
+            return self.read(command, encoded, now, reply);
+        }
+        *self.statistics.get_mut() = None;
+        let mut edit = Edit {
+            engine: &mut self.engine,
+            database: encoded.database,
+            now: self.group_time,
+            row: self.row.get_mut(),
+            value: &mut self.value,
+            index_row: &mut self.index_row,
+            next_due: &mut self.next_due,
+            known: None,
+        };
+        let args = encoded.args;
+        match command.id {
+            Id::Set => strings::set(&mut edit, args, reply),
+            Id::MSet => strings::mset(&mut edit, args, reply),
+            Id::MSetNx => strings::msetnx(&mut edit, args, reply),
+            Id::SetNx => strings::setnx(&mut edit, args, reply),
+            Id::SetEx => strings::setex(&mut edit, args, options::Unit::Seconds, reply),
+            Id::PSetEx => strings::setex(&mut edit, args, options::Unit::Millis, reply),
+            Id::GetSet => strings::getset(&mut edit, args, reply),
+            Id::GetDel => strings::getdel(&mut edit, args, reply),
+            Id::GetEx => strings::getex(&mut edit, args, reply),
+            Id::Append => strings::append(&mut edit, args, reply),
+            Id::Incr => strings::increment(&mut edit, args, strings::Step::Up, reply),
+            Id::Decr => strings::increment(&mut edit, args, strings::Step::Down, reply),
+            Id::IncrBy => strings::increment(&mut edit, args, strings::Step::UpBy, reply),
+            Id::DecrBy => strings::increment(&mut edit, args, strings::Step::DownBy, reply),
+            Id::Del | Id::Unlink => keys::del(&mut edit, args, reply),
+            Id::FlushAll => keys::flushall(&mut edit, args, reply),
+            Id::FlushDb => keys::flushdb(&mut edit, args, reply),
+            Id::Expire | Id::PExpire | Id::ExpireAt | Id::PExpireAt => {
+                ttl::expire(&mut edit, command, args, reply)
+            }
+            Id::Persist => ttl::persist(&mut edit, args, reply),
+            other => unreachable!("{other:?} is a write in the table and nowhere else"),
+        }
+    }
+
+    fn read(
+        &self,
+        command: &Command,
+        encoded: Encoded<'_>,
+        now: Now,
+        reply: &mut Vec<u8>,
+    ) -> Result<(), Stop> {
+        let mut row = self.row.borrow_mut();
+        let mut look = Look {
+            engine: &self.engine,
+            database: encoded.database,
+            now,
+            row: &mut row,
+        };
+        let args = encoded.args;
+        match command.id {
+            Id::Get => strings::get(&mut look, args, reply),
+            Id::MGet => strings::mget(&mut look, args, reply),
+            Id::StrLen => strings::strlen(&mut look, args, reply),
+            Id::GetRange => strings::getrange(&mut look, args, reply),
+            Id::Exists | Id::Touch => keys::exists(&mut look, args, reply),
+            Id::Type => keys::type_of(&mut look, args, reply),
+            Id::Ttl | Id::PTtl | Id::ExpireTime | Id::PExpireTime => {
+                ttl::ttl(&mut look, command.id, args, reply)
+            }
+            Id::DbSize => self.dbsize(encoded.database, now, reply),
+            Id::ClusterCountKeysInSlot => {
+                counting::count_keys_in_slot(&look, self.next_due, args, reply)
+            }
+            Id::ClusterGetKeysInSlot => counting::keys_in_slot(&look, self.next_due, args, reply),
+            other => unreachable!("{other:?} is a read in the table and nowhere else"),
+        }
+    }
+
+    fn dbsize(&self, database: u16, now: Now, reply: &mut Vec<u8>) -> Result<(), Stop> {
+        counting::needs_tick(self.next_due, now)?;
+        let statistics = self.statistics().map_err(Stop::Failed)?;
+        let keys = statistics
+            .iter()
+            .find(|statistics| statistics.database == database)
+            .map_or(0, |statistics| statistics.keys);
+        resp::encode::integer(reply, i64::try_from(keys).unwrap_or(i64::MAX));
+        Ok(())
+    }
+}
+
+/// The command that `bytes` name, with the right number of arguments.
+#[inline]
+fn decode(bytes: &[u8]) -> Result<(&'static Command, Encoded<'_>), Refusal> {
+    let encoded = command::decode(bytes).ok_or(MALFORMED)?;
+    let command = table::by_number(encoded.number).ok_or(MALFORMED)?;
+    if encoded.database > DATABASE_MAX {
+        return Err(MALFORMED);
+    }
+    // A subcommand's arity counts its container's name as well.
+    let names = if command.name.contains('|') { 2 } else { 1 };
+    if !command.takes(encoded.args.left().saturating_add(names)) {
+        return Err(Refusal::Arity(command.name));
+    }
+    Ok((command, encoded))
+}
+
+const MALFORMED: Refusal =
+    Refusal::Text("ERR a command arrived malformed and was not executed: report this as a bug");
+
+impl<E: Engine> StateMachine for Keyspace<E> {
+    type Error = KeyspaceError;
+
+    fn applied(&self) -> Position {
+        self.applied
+    }
+
+    fn begin(&mut self, entry: EntryInfo<'_>) -> Result<(), KeyspaceError> {
+        assert!(
+            entry.position.index > self.entry.index,
+            "entry {} was to be applied after {}: an entry is applied once, in order",
+            entry.position,
+            self.entry,
+        );
+        if entry.semantics > SEMANTICS {
+            return Err(KeyspaceError::Newer {
+                found: entry.semantics,
+            });
+        }
+        self.entry = entry.position;
+        if entry.stamp > self.group_time {
+            self.group_time = entry.stamp;
+            *self.statistics.get_mut() = None;
+        }
+        if let Some(membership) = entry.membership {
+            self.membership.clone_from(membership);
+            self.membership_changed = true;
+        }
+        self.sweep()
+    }
+
+    fn apply(&mut self, command: &[u8], reply: Option<&mut Vec<u8>>) -> Result<(), KeyspaceError> {
+        let wanted = reply.is_some();
+        let mut unwanted = std::mem::take(&mut self.unwanted);
+        let reply = reply.unwrap_or(&mut unwanted);
+        let start = reply.len();
+        let outcome = self.execute(command, wanted, reply);
+        if let Err(stop) = outcome {
+            reply.truncate(start);
+            match stop {
+                Stop::Refused(refusal) => refusal.write(reply),
+                Stop::Failed(error) => return Err(error),
+                Stop::NeedsTick => unreachable!("while applying, only group time counts"),
+            }
+        }
+        unwanted.clear();
+        self.unwanted = unwanted;
+        for scratch in [&mut self.unwanted, &mut self.value, self.row.get_mut()] {
+            if scratch.capacity() > SCRATCH_BYTES_MAX {
+                *scratch = Vec::new();
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), KeyspaceError> {
+        if self.membership_changed {
+            persisted::write_membership(&mut self.engine, &self.membership)?;
+            self.membership_changed = false;
+        }
+        let state = State {
+            applied: self.entry,
+            group_time: self.group_time,
+        };
+        persisted::write_state(&mut self.engine, state)?;
+        self.engine.commit()?;
+        self.applied = self.entry;
+        Ok(())
+    }
+
+    fn query(
+        &self,
+        query: &[u8],
+        clock: Millis,
+        reply: &mut Vec<u8>,
+    ) -> Result<Query, KeyspaceError> {
+        let start = reply.len();
+        let now = Now {
+            group: self.group_time,
+            clock,
+        };
+        let outcome = decode(query)
+            .map_err(Stop::from)
+            .and_then(|(command, encoded)| {
+                if command.is(flags::WRITE) {
+                    return Err(MALFORMED.into());
+                }
+                self.read(command, encoded, now, reply)
+            });
+        match outcome {
+            Ok(()) => Ok(Query::Answered),
+            Err(Stop::Refused(refusal)) => {
+                reply.truncate(start);
+                refusal.write(reply);
+                Ok(Query::Answered)
+            }
+            Err(Stop::NeedsTick) => {
+                reply.truncate(start);
+                Ok(Query::NeedsTick)
+            }
+            Err(Stop::Failed(error)) => Err(error),
+        }
+    }
+
+    fn next_due(&self) -> Option<Millis> {
+        self.next_due
+    }
+}

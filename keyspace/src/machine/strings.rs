@@ -1,0 +1,380 @@
+//! Strings and counters, as Redis 7.2 has them.
+
+use replication::Millis;
+use resp::encode;
+use storage::Engine;
+
+use super::edit::Edit;
+use super::options::{Expiry, Of, Options, Unit};
+use super::read::Look;
+use super::{MALFORMED, Stop};
+use crate::command::Args;
+use crate::number::{self, Decimal};
+use crate::refusal::Refusal;
+use crate::value::Header;
+
+/// The longest string, in bytes. Part of the commands' meaning: `proto-max-bulk-len` is a setting
+/// and must not reach here.
+const STRING_BYTES_MAX: usize = 512 << 20;
+
+/// An argument that the command's arity promises.
+#[inline]
+pub(super) fn next<'a>(args: &mut Args<'a>) -> Result<&'a [u8], Stop> {
+    args.next().ok_or(Stop::Refused(MALFORMED))
+}
+
+/// SET. Without options that look at the key it does not read it, except that one with an expiry
+/// looks for an older expiry: a key that is refreshed over and over must not leave a row in the
+/// index for each time.
+pub(super) fn set<E: Engine>(
+    edit: &mut Edit<'_, E>,
+    mut args: Args<'_>,
+    reply: &mut Vec<u8>,
+) -> Result<(), Stop> {
+    let (key, content) = (next(&mut args)?, next(&mut args)?);
+    if args.left() == 0 {
+        edit.select(key);
+        edit.put(None, content)?;
+        encode::simple(reply, "OK");
+        return Ok(());
+    }
+    let options = Options::parse(Of::Set, args)?;
+    let expires = resolve(options.expiry, edit.now, "set")?;
+    let get = options.get;
+    let found = edit.find(key)?;
+    if get {
+        bulk_or_null(reply, found.as_ref().map(|found| found.content()));
+    }
+    let current = found.map(|found| found.header);
+    let refused =
+        (options.if_absent && current.is_some()) || (options.if_present && current.is_none());
+    if refused {
+        if !get {
+            encode::null(reply);
+        }
+        return Ok(());
+    }
+    let kept = current.filter(|_| options.keep_ttl);
+    let expires = expires.or(kept.and_then(|header| header.expires));
+    put_or_remove(edit, expires, content)?;
+    if !get {
+        encode::simple(reply, "OK");
+    }
+    Ok(())
+}
+
+fn resolve(
+    expiry: Option<Expiry<'_>>,
+    now: Millis,
+    command: &'static str,
+) -> Result<Option<Millis>, Refusal> {
+    expiry
+        .map(|expiry| expiry.resolve(now, command))
+        .transpose()
+}
+
+/// What would be gone at once is not written at all.
+fn put_or_remove<E: Engine>(
+    edit: &mut Edit<'_, E>,
+    expires: Option<Millis>,
+    content: &[u8],
+) -> Result<(), Stop> {
+    if expires.is_some_and(|at| at <= edit.now) {
+        edit.remove()
+    } else {
+        edit.put(expires, content)
+    }
+}
+
+fn bulk_or_null(reply: &mut Vec<u8>, content: Option<&[u8]>) {
+    match content {
+        Some(content) => encode::bulk(reply, content),
+        None => encode::null(reply),
+    }
+}
+
+/// SETEX and PSETEX.
+pub(super) fn setex<E: Engine>(
+    edit: &mut Edit<'_, E>,
+    mut args: Args<'_>,
+    unit: Unit,
+    reply: &mut Vec<u8>,
+) -> Result<(), Stop> {
+    let (key, amount, content) = (next(&mut args)?, next(&mut args)?, next(&mut args)?);
+    let expiry = Expiry {
+        amount,
+        unit,
+        absolute: false,
+    };
+    let command = match unit {
+        Unit::Seconds => "setex",
+        Unit::Millis => "psetex",
+    };
+    let expires = expiry.resolve(edit.now, command)?;
+    edit.find(key)?;
+    edit.put(Some(expires), content)?;
+    encode::simple(reply, "OK");
+    Ok(())
+}
+
+/// SETNX.
+pub(super) fn setnx<E: Engine>(
+    edit: &mut Edit<'_, E>,
+    mut args: Args<'_>,
+    reply: &mut Vec<u8>,
+) -> Result<(), Stop> {
+    let (key, content) = (next(&mut args)?, next(&mut args)?);
+    let absent = edit.find(key)?.is_none();
+    if absent {
+        edit.put(None, content)?;
+    }
+    encode::integer(reply, i64::from(absent));
+    Ok(())
+}
+
+/// MSET: every key, blindly.
+pub(super) fn mset<E: Engine>(
+    edit: &mut Edit<'_, E>,
+    args: Args<'_>,
+    reply: &mut Vec<u8>,
+) -> Result<(), Stop> {
+    put_pairs(edit, args, "mset")?;
+    encode::simple(reply, "OK");
+    Ok(())
+}
+
+/// MSETNX: every key, or none if one of them exists.
+pub(super) fn msetnx<E: Engine>(
+    edit: &mut Edit<'_, E>,
+    args: Args<'_>,
+    reply: &mut Vec<u8>,
+) -> Result<(), Stop> {
+    if !args.left().is_multiple_of(2) {
+        return Err(Refusal::Arity("msetnx").into());
+    }
+    let mut pairs = args.clone();
+    while let (Some(key), Some(_)) = (pairs.next(), pairs.next()) {
+        if edit.find(key)?.is_some() {
+            encode::integer(reply, 0);
+            return Ok(());
+        }
+    }
+    put_pairs(edit, args, "msetnx")?;
+    encode::integer(reply, 1);
+    Ok(())
+}
+
+fn put_pairs<E: Engine>(
+    edit: &mut Edit<'_, E>,
+    mut args: Args<'_>,
+    command: &'static str,
+) -> Result<(), Stop> {
+    let count = args.left();
+    if !count.is_multiple_of(2) {
+        return Err(Refusal::Arity(command).into());
+    }
+    // All or nothing: a list that is cut short is found out before anything is written.
+    if args.clone().count() != count {
+        return Err(MALFORMED.into());
+    }
+    while let (Some(key), Some(content)) = (args.next(), args.next()) {
+        edit.select(key);
+        edit.put(None, content)?;
+    }
+    Ok(())
+}
+
+/// GET.
+#[inline]
+pub(super) fn get<E: Engine>(
+    look: &mut Look<'_, E>,
+    mut args: Args<'_>,
+    reply: &mut Vec<u8>,
+) -> Result<(), Stop> {
+    let found = look.find(next(&mut args)?)?;
+    bulk_or_null(reply, found.as_ref().map(|found| found.content()));
+    Ok(())
+}
+
+/// MGET.
+pub(super) fn mget<E: Engine>(
+    look: &mut Look<'_, E>,
+    mut args: Args<'_>,
+    reply: &mut Vec<u8>,
+) -> Result<(), Stop> {
+    encode::array(reply, args.left());
+    while args.left() > 0 {
+        let found = look.find(next(&mut args)?)?;
+        bulk_or_null(reply, found.as_ref().map(|found| found.content()));
+    }
+    Ok(())
+}
+
+/// STRLEN.
+pub(super) fn strlen<E: Engine>(
+    look: &mut Look<'_, E>,
+    mut args: Args<'_>,
+    reply: &mut Vec<u8>,
+) -> Result<(), Stop> {
+    let found = look.find(next(&mut args)?)?;
+    let length = found.map_or(0, |found| found.content().len());
+    encode::integer(reply, i64::try_from(length).unwrap_or(i64::MAX));
+    Ok(())
+}
+
+/// GETRANGE: both ends inclusive, counted from the end when negative.
+pub(super) fn getrange<E: Engine>(
+    look: &mut Look<'_, E>,
+    mut args: Args<'_>,
+    reply: &mut Vec<u8>,
+) -> Result<(), Stop> {
+    let key = next(&mut args)?;
+    let start = number::parse(next(&mut args)?).ok_or(Refusal::NotInteger)?;
+    let end = number::parse(next(&mut args)?).ok_or(Refusal::NotInteger)?;
+    let found = look.find(key)?;
+    let content = found.as_ref().map_or(&[][..], |found| found.content());
+    encode::bulk(reply, range(content, start, end));
+    Ok(())
+}
+
+fn range(content: &[u8], start: i64, end: i64) -> &[u8] {
+    if start < 0 && end < 0 && start > end {
+        return &[];
+    }
+    let length = i64::try_from(content.len()).unwrap_or(i64::MAX);
+    let from_start = |at: i64| {
+        let at = if at < 0 {
+            at.saturating_add(length)
+        } else {
+            at
+        };
+        at.max(0)
+    };
+    let start = usize::try_from(from_start(start)).unwrap_or(usize::MAX);
+    let end = usize::try_from(from_start(end).min(length - 1)).unwrap_or(0);
+    content.get(start..=end).unwrap_or_default()
+}
+
+/// GETSET.
+pub(super) fn getset<E: Engine>(
+    edit: &mut Edit<'_, E>,
+    mut args: Args<'_>,
+    reply: &mut Vec<u8>,
+) -> Result<(), Stop> {
+    let (key, content) = (next(&mut args)?, next(&mut args)?);
+    let found = edit.find(key)?;
+    bulk_or_null(reply, found.as_ref().map(|found| found.content()));
+    drop(found);
+    edit.put(None, content)
+}
+
+/// GETDEL.
+pub(super) fn getdel<E: Engine>(
+    edit: &mut Edit<'_, E>,
+    mut args: Args<'_>,
+    reply: &mut Vec<u8>,
+) -> Result<(), Stop> {
+    let found = edit.find(next(&mut args)?)?;
+    bulk_or_null(reply, found.as_ref().map(|found| found.content()));
+    if found.is_some() {
+        drop(found);
+        edit.remove()?;
+    }
+    Ok(())
+}
+
+/// GETEX: an expiry that makes no sense is refused only if the key exists, as in Redis.
+pub(super) fn getex<E: Engine>(
+    edit: &mut Edit<'_, E>,
+    mut args: Args<'_>,
+    reply: &mut Vec<u8>,
+) -> Result<(), Stop> {
+    let key = next(&mut args)?;
+    let options = Options::parse(Of::GetEx, args)?;
+    let now = edit.now;
+    let Some(found) = edit.find(key)? else {
+        encode::null(reply);
+        return Ok(());
+    };
+    let expires = resolve(options.expiry, now, "getex")?;
+    let content = found.content();
+    encode::bulk(reply, content);
+    let length = content.len();
+    drop(found);
+    if expires.is_none() && !options.persist {
+        return Ok(());
+    }
+    // The content is at the end of the reply, before its line end.
+    let end = reply.len() - 2;
+    let content = reply.get(end - length..end).unwrap_or_default();
+    put_or_remove(edit, expires, content)
+}
+
+/// APPEND.
+pub(super) fn append<E: Engine>(
+    edit: &mut Edit<'_, E>,
+    mut args: Args<'_>,
+    reply: &mut Vec<u8>,
+) -> Result<(), Stop> {
+    let (key, more) = (next(&mut args)?, next(&mut args)?);
+    let mut value = std::mem::take(edit.value);
+    let expires = match edit.find(key)? {
+        Some(found) => {
+            found.header.write(&mut value, found.content());
+            found.header.expires
+        }
+        None => {
+            Header::string(None).write(&mut value, b"");
+            None
+        }
+    };
+    *edit.value = value;
+    let header = if expires.is_some() { 10 } else { 2 };
+    let length = edit.value.len() - header + more.len();
+    if length > STRING_BYTES_MAX {
+        return Err(Refusal::TooLong.into());
+    }
+    edit.value.extend_from_slice(more);
+    edit.store(expires)?;
+    encode::integer(reply, i64::try_from(length).unwrap_or(i64::MAX));
+    Ok(())
+}
+
+/// By how much a counter changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Up,
+    Down,
+    UpBy,
+    DownBy,
+}
+
+/// INCR, DECR, INCRBY and DECRBY. The expiry stays.
+pub(super) fn increment<E: Engine>(
+    edit: &mut Edit<'_, E>,
+    mut args: Args<'_>,
+    step: Step,
+    reply: &mut Vec<u8>,
+) -> Result<(), Stop> {
+    let key = next(&mut args)?;
+    let by = match step {
+        Step::Up => 1,
+        Step::Down => -1,
+        Step::UpBy => number::parse(next(&mut args)?).ok_or(Refusal::NotInteger)?,
+        Step::DownBy => number::parse(next(&mut args)?)
+            .ok_or(Refusal::NotInteger)?
+            .checked_neg()
+            .ok_or(Refusal::DecrementOverflow)?,
+    };
+    let (expires, value) = match edit.find(key)? {
+        Some(found) => {
+            let value = number::parse(found.content()).ok_or(Refusal::NotInteger)?;
+            (found.header.expires, value)
+        }
+        None => (None, 0),
+    };
+    let value = value.checked_add(by).ok_or(Refusal::Overflow)?;
+    edit.put(expires, Decimal::new(value).as_ref())?;
+    encode::integer(reply, value);
+    Ok(())
+}
