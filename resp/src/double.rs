@@ -154,7 +154,8 @@ mod tests {
 
     #[test]
     fn every_double_reads_back_as_itself() {
-        proptest::proptest!(|(bits: u64)| {
+        let cases = proptest::test_runner::Config::with_cases(100_000);
+        proptest::proptest!(cases, |(bits: u64)| {
             let value = f64::from_bits(bits);
             let read: f64 = text(value).parse().unwrap();
             assert!(read.to_bits() == bits || (read.is_nan() && value.is_nan()), "{value:e}");

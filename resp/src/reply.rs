@@ -91,7 +91,11 @@ fn aggregate(
         Some(len) => Ok(Some(Item {
             kind,
             content: b"",
-            children: len.checked_mul(values_each).ok_or(malformed)?,
+            // A count that no header could name, flattened, is none.
+            children: len
+                .checked_mul(values_each)
+                .filter(|values| isize::try_from(*values).is_ok())
+                .ok_or(malformed)?,
             null: false,
             next,
         })),
