@@ -131,6 +131,7 @@ pub struct Replica<C: Consensus, T> {
     refused_epoch: Epoch,
     /// The newest reign in which this node has sent commands on.
     newest_sent: Epoch,
+    forwarded: u64,
     connected: BTreeSet<NodeId>,
     clocks: Clocks,
 
@@ -169,6 +170,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             leadership_since: Micros(0),
             refused_epoch: Epoch::ZERO,
             newest_sent: Epoch::ZERO,
+            forwarded: 0,
             connected: BTreeSet::new(),
             clocks: Clocks::default(),
             queue: Queue::new(config.max_batch_bytes),
@@ -349,6 +351,18 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         self.leader == Some(self.config.node)
     }
 
+    /// Whether the bulk connection to `peer` stands.
+    #[must_use]
+    pub fn linked(&self, peer: NodeId) -> bool {
+        self.connected.contains(&peer)
+    }
+
+    /// How many commands have been forwarded so far.
+    #[must_use]
+    pub fn forwarded(&self) -> u64 {
+        self.forwarded
+    }
+
     /// The protocol's own account. Allocates.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -517,6 +531,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             },
         );
         self.newest_sent = self.newest_sent.max(self.epoch);
+        self.forwarded += u64::from(batch.len());
         self.in_flight.push(Forwarded {
             id,
             leader,
