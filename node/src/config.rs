@@ -29,6 +29,10 @@ pub(crate) use error::ConfigError;
 pub(crate) use layers::Layers;
 pub(crate) use value::{ClusterId, Engine, HostPort, LogFormat, Mode, Peer, Secret};
 
+const ADDRESS: &str = "an IP address and a port, such as 127.0.0.1:6379";
+const SPAN: &str = "milliseconds, from 1 to 3600000";
+const BYTES: &str = "bytes, such as 1048576 or 1mb, at least 1kb";
+
 /// A node's settings, checked: what is here can be acted on.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -93,9 +97,9 @@ impl Config {
     /// Turns texts into settings and checks them against each other.
     pub(crate) fn from_layers(layers: &Layers) -> Result<Config, ConfigError> {
         let node: NodeId = layers.parse("node", "a number from 1", value::node_id)?;
-        let client_listen = layers.parse("client-listen", "an address", value::address)?;
-        let peer_listen = layers.parse("peer-listen", "an address", value::address)?;
-        let admin_listen = layers.parse("admin-listen", "an address", value::address)?;
+        let client_listen = layers.parse("client-listen", ADDRESS, value::address)?;
+        let peer_listen = layers.parse("peer-listen", ADDRESS, value::address)?;
+        let admin_listen = layers.parse("admin-listen", ADDRESS, value::address)?;
         let mut peers = read::peers(layers)?;
         let own = peers.remove(&node);
         let config = Config {
@@ -111,32 +115,24 @@ impl Config {
             peers,
             cluster_enabled: layers.parse("cluster-enabled", "yes or no", value::switch)?,
             requirepass: read::requirepass(layers)?,
-            hold: layers.parse("hold-ms", "milliseconds", value::millis)?,
-            heartbeat: layers.parse(
-                "heartbeat-ms",
-                "milliseconds, at least 1",
-                value::some_millis,
-            )?,
-            election_timeout: layers.parse(
-                "election-timeout-ms",
-                "milliseconds, at least 1",
-                value::some_millis,
-            )?,
+            hold: layers.parse("hold-ms", "milliseconds, at most 3600000", value::millis)?,
+            heartbeat: layers.parse("heartbeat-ms", SPAN, value::some_millis)?,
+            election_timeout: layers.parse("election-timeout-ms", SPAN, value::some_millis)?,
             limits: Limits {
                 maxclients: layers.parse("maxclients", "a number from 1", value::count)?,
-                proto_max_bulk_len: layers.parse(
-                    "proto-max-bulk-len",
-                    "bytes, such as 1048576 or 1mb, at least 1kb",
-                    value::some_bytes,
-                )?,
+                proto_max_bulk_len: layers.parse("proto-max-bulk-len", BYTES, value::some_bytes)?,
                 client_output_buffer_limit: layers.parse(
                     "client-output-buffer-limit",
-                    "bytes, such as 1048576 or 1mb, at least 1kb",
+                    BYTES,
                     value::some_bytes,
                 )?,
             },
             databases: layers.parse("databases", "a number from 1 to 16384", value::databases)?,
-            log_level: layers.parse("log-level", "a level or a filter", value::log_filter)?,
+            log_level: layers.parse(
+                "log-level",
+                "a level or a filter, such as info or info,consensus_raft=debug",
+                value::log_filter,
+            )?,
             log_format: layers.parse("log-format", "text or json", value::log_format)?,
         };
         read::check(&config, layers)?;
