@@ -80,6 +80,14 @@ pub struct Committed<T> {
     pub(crate) waiting: Option<Waiting<T>>,
 }
 
+impl<T> Committed<T> {
+    /// Where the entry stands.
+    #[must_use]
+    pub fn index(&self) -> Index {
+        self.entry.index
+    }
+}
+
 /// What the driver wants done, in order.
 #[derive(Debug)]
 pub enum Action<M, T> {
@@ -156,6 +164,7 @@ pub struct Replica<C: Consensus, T> {
     tick_at: Option<Micros>,
     last_tick: Micros,
     wake_at: Option<Micros>,
+    now: Micros,
     actions: VecDeque<Action<C::Message, T>>,
 }
 
@@ -190,6 +199,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             tick_at: None,
             last_tick: Micros(0),
             wake_at: None,
+            now: Micros(0),
             actions: VecDeque::new(),
             config,
         }
@@ -305,16 +315,21 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         if self.core.deadline().is_some_and(|deadline| deadline <= now) {
             self.step(now, Input::Tick);
         }
+        self.drain();
         self.give_up(now);
         self.send_reads(now);
         self.send_writes(now, wall);
         self.let_time_pass(now, wall, due);
+        self.drain();
         self.answer_waits(now);
         self.wake_at = self.next_wake(now);
     }
 
     /// The next thing to do; `None` when there is nothing more for now.
     pub fn poll(&mut self) -> Option<Action<C::Message, T>> {
+        if self.actions.is_empty() {
+            self.drain();
+        }
         self.actions.pop_front().or_else(|| {
             let committed = std::mem::take(&mut self.committed);
             (!committed.is_empty()).then_some(Action::Apply(committed))
@@ -369,10 +384,16 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         self.core.status()
     }
 
+    /// What follows is looked at later, by [`drain`](Replica::drain): what is stepped together is
+    /// written, sent and committed together.
     fn step(&mut self, now: Micros, input: Input<C::Message>) {
+        self.now = now;
         self.core.step(now, input);
+    }
+
+    fn drain(&mut self) {
         while let Some(output) = self.core.poll() {
-            self.follow(now, output);
+            self.follow(self.now, output);
         }
     }
 
@@ -480,6 +501,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
                 batch: bytes,
             },
         );
+        self.drain();
         self.accepted == request
     }
 
