@@ -4,6 +4,7 @@ mod engine;
 mod log;
 mod memory;
 mod random;
+mod segmented;
 
 pub use disk::{
     Disk, DiskFile, MemoryDisk, MemoryFile, MemoryLock, RealDisk, RealFile, RealLock, SECTOR_BYTES,
@@ -13,3 +14,4 @@ pub use log::{
     Epoch, GroupId, GroupWrite, LogError, LogOp, LogRead, LogStore, MemoryLog, Record, RecoveredLog,
 };
 pub use memory::MemoryEngine;
+pub use segmented::{Damage, LogOptions, Loss, SegmentedLog};
