@@ -1,14 +1,4 @@
-//! The contract between a consensus protocol and whoever runs it.
-//!
-//! A protocol is a state machine that does no I/O: [`Consensus::step`] takes an
-//! [`Input`], [`Consensus::poll`] hands out [`Output`]s, and time is a parameter.
-//! What it must never do, above all never to assert what is not yet durable, is
-//! written down at [`Consensus`] and checked by the [`conformance`] kit, which every
-//! protocol's crate runs as one named test per case.
-//!
-//! The crate also holds what protocols share: identifiers, log entries, quorum
-//! arithmetic and membership. It names no socket, file, clock or thread, and the
-//! compiler enforces it: `no_std` with `alloc`.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(not(feature = "conformance"), no_std)]
 
 extern crate alloc;

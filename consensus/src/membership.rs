@@ -58,3 +58,57 @@ impl Membership {
         self.members.keys().copied().filter(move |node| *node != me)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::Tally;
+
+    fn nodes(ids: &[u64]) -> Vec<NodeId> {
+        ids.iter().copied().map(NodeId).collect()
+    }
+
+    #[test]
+    fn everybody_votes_when_a_cluster_is_made() {
+        let membership = Membership::of_voters(nodes(&[3, 1, 2]));
+        assert!(
+            nodes(&[1, 2, 3])
+                .into_iter()
+                .all(|n| membership.is_voter(n))
+        );
+        assert!(!membership.is_voter(NodeId(4)));
+        assert_eq!(
+            membership.peers(NodeId(2)).collect::<Vec<_>>(),
+            nodes(&[1, 3])
+        );
+    }
+
+    #[test]
+    fn learners_receive_the_log_without_a_vote() {
+        let mut membership = Membership::of_voters(nodes(&[1]));
+        membership.members.insert(NodeId(2), Member::default());
+        assert!(!membership.is_voter(NodeId(2)));
+        assert_eq!(membership.peers(NodeId(1)).collect::<Vec<_>>(), nodes(&[2]));
+        assert_eq!(
+            membership.quorum().tally(|n| Some(n == NodeId(1))),
+            Tally::Won
+        );
+    }
+
+    #[test]
+    fn while_joint_both_memberships_decide() {
+        let mut membership = Membership::of_voters(nodes(&[3, 4, 5]));
+        membership.outgoing = nodes(&[1, 2, 3]).into_iter().collect();
+        assert!(membership.is_voter(NodeId(1)));
+        let quorum = membership.quorum();
+        assert_eq!(quorum.tally(|n| Some(n.0 >= 3)), Tally::Lost);
+        assert_eq!(quorum.tally(|n| Some(n.0 >= 2)), Tally::Won);
+    }
+
+    #[test]
+    fn a_membership_with_no_voters_never_reaches_anything() {
+        assert_eq!(Membership::default().quorum().reached(|_| 9), None);
+    }
+}

@@ -99,6 +99,8 @@ fn reached_one<V: Ord + Copy>(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn nodes(ids: &[u64]) -> BTreeSet<NodeId> {
@@ -135,5 +137,75 @@ mod tests {
     fn nobody_reaches_anything() {
         let none = nodes(&[]);
         assert_eq!(Quorum::new(&none, &none).reached(|_| 7), None);
+    }
+
+    /// A majority, by counting every subset: the definition, without arithmetic.
+    fn has_majority(of: &BTreeSet<NodeId>, yes: &BTreeSet<NodeId>) -> bool {
+        of.is_empty() || 2 * of.intersection(yes).count() > of.len()
+    }
+
+    /// Whether both halves agree.
+    fn both(quorum: &Quorum<'_>, yes: &BTreeSet<NodeId>) -> bool {
+        has_majority(quorum.incoming, yes) && has_majority(quorum.outgoing, yes)
+    }
+
+    fn some_nodes() -> impl Strategy<Value = BTreeSet<NodeId>> {
+        proptest::collection::btree_set((1..=7_u64).prop_map(NodeId), 0..=5)
+    }
+
+    proptest! {
+        #[test]
+        fn a_tally_is_what_every_completion_of_the_vote_comes_to(
+            incoming in some_nodes(),
+            outgoing in some_nodes(),
+            answers in proptest::collection::vec(proptest::option::of(any::<bool>()), 8),
+        ) {
+            let quorum = Quorum::new(&incoming, &outgoing);
+            let answer = |node: NodeId| answers[node.0 as usize];
+            // Those who have not answered may say yes, all of them, or none of them.
+            let those = |yes: &dyn Fn(Option<bool>) -> bool| -> BTreeSet<NodeId> {
+                (1..=7).map(NodeId).filter(|node| yes(answer(*node))).collect()
+            };
+            let (at_least, at_most) = (those(&|a| a == Some(true)), those(&|a| a != Some(false)));
+            let expected = match (both(&quorum, &at_least), both(&quorum, &at_most)) {
+                (true, _) => Tally::Won,
+                (false, true) => Tally::Open,
+                (false, false) => Tally::Lost,
+            };
+            prop_assert_eq!(quorum.tally(answer), expected);
+        }
+
+        #[test]
+        fn what_is_reached_is_the_highest_value_a_quorum_stands_at(
+            incoming in some_nodes(),
+            outgoing in some_nodes(),
+            values in proptest::collection::vec(0..9_u64, 8),
+        ) {
+            let quorum = Quorum::new(&incoming, &outgoing);
+            let value = |node: NodeId| values[node.0 as usize];
+            let stands = |least: &u64| -> bool {
+                let there = (1..=7).map(NodeId).filter(|node| value(*node) >= *least).collect();
+                both(&quorum, &there)
+            };
+            let expected = if incoming.is_empty() { None } else { (0..9).rev().find(stands) };
+            prop_assert_eq!(quorum.reached(value), expected);
+        }
+
+        #[test]
+        fn any_two_winning_sets_of_voters_share_one(
+            incoming in some_nodes(),
+            outgoing in some_nodes(),
+            one in some_nodes(),
+            other in some_nodes(),
+        ) {
+            prop_assume!(!incoming.is_empty());
+            let quorum = Quorum::new(&incoming, &outgoing);
+            let wins = |yes: &BTreeSet<NodeId>| {
+                quorum.tally(|node| Some(yes.contains(&node))) == Tally::Won
+            };
+            if wins(&one) && wins(&other) {
+                prop_assert!(one.intersection(&other).next().is_some());
+            }
+        }
     }
 }

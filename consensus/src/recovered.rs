@@ -137,6 +137,10 @@ impl EpochRuns {
 
 #[cfg(test)]
 mod tests {
+    use alloc::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn at(index: u64, term: u64) -> Position {
@@ -186,5 +190,75 @@ mod tests {
         );
         log.truncate_from(Index(2));
         assert_eq!(log, EpochRuns::default());
+    }
+
+    #[test]
+    fn nothing_is_nowhere() {
+        let log = EpochRuns::default();
+        assert_eq!((log.last(), log.first_index()), (None, None));
+        assert_eq!((log.get(Index(1)), log.run_start(Index(1))), (None, None));
+        let fresh = Recovered::fresh(Membership::default());
+        assert_eq!((fresh.applied, fresh.hard_state), (Position::ZERO, None));
+        assert_eq!(fresh.memberships.len(), 1);
+    }
+
+    /// What happens to a log, in any order a Paxos could bring it about.
+    #[derive(Clone, Copy, Debug)]
+    enum Change {
+        Put(u64, u64),
+        TruncateFrom(u64),
+        PurgeTo(u64),
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        prop_oneof![
+            6 => (1..20_u64, 1..4_u64).prop_map(|(index, term)| Change::Put(index, term)),
+            1 => (1..20_u64).prop_map(Change::TruncateFrom),
+            1 => (0..20_u64).prop_map(Change::PurgeTo),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn runs_say_what_a_map_says(changes in proptest::collection::vec(change(), 0..60)) {
+            let (mut log, mut map) = (EpochRuns::default(), BTreeMap::new());
+            for change in changes {
+                match change {
+                    Change::Put(index, term) => {
+                        log.put(at(index, term));
+                        map.insert(Index(index), Epoch::term(term));
+                    }
+                    Change::TruncateFrom(from) => {
+                        log.truncate_from(Index(from));
+                        map.split_off(&Index(from));
+                    }
+                    Change::PurgeTo(upto) => {
+                        log.purge_to(Index(upto));
+                        map = map.split_off(&Index(upto + 1));
+                    }
+                }
+                for index in (0..22).map(Index) {
+                    prop_assert_eq!(log.get(index), map.get(&index).copied());
+                    prop_assert_eq!(log.run_start(index), run_start(&map, index));
+                }
+                let last = map.last_key_value().map(|(i, e)| Position { index: *i, epoch: *e });
+                prop_assert_eq!(log.last(), last);
+                prop_assert_eq!(log.first_index(), map.keys().next().copied());
+                // As few runs as can be: neighbours of one epoch are never apart.
+                let apart = log.runs.windows(2).all(|two| {
+                    two[0].1.next() != two[1].0 || two[0].2 != two[1].2
+                });
+                prop_assert!(apart, "{:?}", log.runs);
+            }
+        }
+    }
+
+    fn run_start(map: &BTreeMap<Index, Epoch>, index: Index) -> Option<Index> {
+        let epoch = map.get(&index)?;
+        let mut start = index;
+        while map.get(&start.prev()) == Some(epoch) && start > Index::ZERO {
+            start = start.prev();
+        }
+        Some(start)
     }
 }

@@ -194,3 +194,118 @@ impl Disk {
         Fetched::Entries(entries)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Epoch, NodeId};
+
+    fn entry(index: u64, term: u64) -> Entry {
+        Entry {
+            index: Index(index),
+            epoch: Epoch::term(term),
+            payload: Payload::Batch(Bytes::from(format!("{index}@{term}"))),
+        }
+    }
+
+    fn put(index: u64, term: u64) -> LogOp {
+        LogOp::Put(entry(index, term))
+    }
+
+    /// A disk with entries 1 to 3 durable, and two writes of two operations under way.
+    fn disk() -> Disk {
+        let mut disk = Disk::new(Membership::of_voters([NodeId(1)]));
+        let now = Micros(10);
+        disk.enqueue(WriteSeq(1), vec![put(1, 1), put(2, 1), put(3, 1)], now);
+        assert!(disk.persist_one(now).is_some());
+        let over = vec![LogOp::TruncateFrom(Index(3)), put(3, 2)];
+        disk.enqueue(WriteSeq(2), over, Micros(20));
+        disk.enqueue(WriteSeq(3), vec![put(4, 2), put(6, 2)], Micros(15));
+        disk
+    }
+
+    fn epochs(log: &Log) -> Vec<(u64, u64)> {
+        let entries = log.entries.values();
+        entries.map(|e| (e.index.0, e.epoch.round)).collect()
+    }
+
+    #[test]
+    fn the_view_shows_what_is_queued_and_the_rest_is_durable() {
+        let disk = disk();
+        assert_eq!(epochs(&disk.durable), [(1, 1), (2, 1), (3, 1)]);
+        assert_eq!(epochs(&disk.view), [(1, 1), (2, 1), (3, 2), (4, 2), (6, 2)]);
+        assert_eq!((disk.queued(), disk.queued_ops()), (2, 4));
+    }
+
+    #[test]
+    fn writes_become_durable_in_order_whatever_each_takes() {
+        let mut disk = disk();
+        assert!(disk.persist_one(Micros(19)).is_none());
+        let mut written = || disk.persist_one(Micros(20)).map(|(seq, _)| seq.0);
+        assert_eq!((written(), written(), written()), (Some(2), Some(3), None));
+        assert_eq!(epochs(&disk.durable), epochs(&disk.view));
+    }
+
+    #[test]
+    fn a_hung_disk_writes_nothing() {
+        let mut disk = disk();
+        disk.hung = true;
+        assert!(disk.persist_one(Micros(99)).is_none());
+    }
+
+    #[test]
+    fn a_crash_keeps_a_prefix_of_the_operations() {
+        let left = |keep| {
+            let mut disk = disk();
+            disk.crash(keep);
+            assert_eq!(epochs(&disk.durable), epochs(&disk.view));
+            epochs(&disk.durable)
+        };
+        assert_eq!(left(0), [(1, 1), (2, 1), (3, 1)]);
+        assert_eq!(left(1), [(1, 1), (2, 1)]);
+        assert_eq!(left(3), [(1, 1), (2, 1), (3, 2), (4, 2)]);
+    }
+
+    #[test]
+    fn a_restart_is_told_what_is_durable() {
+        let mut disk = disk();
+        let joined = Membership::of_voters([NodeId(1), NodeId(2)]);
+        let change = Entry {
+            payload: Payload::Membership(joined.clone()),
+            ..entry(7, 2)
+        };
+        disk.enqueue(WriteSeq(4), vec![LogOp::Put(change)], Micros(0));
+        disk.crash(usize::MAX);
+        let recovered = disk.recovered(Position::ZERO, true);
+        assert!(recovered.damaged);
+        assert_eq!(recovered.log.get(Index(3)), Some(Epoch::term(2)));
+        assert_eq!(recovered.log.get(Index(5)), None);
+        assert_eq!(recovered.memberships[1], (Index(7), joined.clone()));
+        disk.durable.apply(&LogOp::PurgeTo(entry(7, 2).position()));
+        let recovered = disk.recovered(Position::ZERO, false);
+        assert_eq!(recovered.memberships, [(Index(7), joined)]);
+        assert_eq!(recovered.purged, entry(7, 2).position());
+    }
+
+    #[test]
+    fn a_fetch_reads_the_view_up_to_a_hole_or_a_limit() {
+        let disk = disk();
+        let fetch = |from, to, bytes, most| -> Vec<u64> {
+            let Fetched::Entries(entries) = disk.fetch(Index(from), Index(to), bytes, most) else {
+                panic!("nothing to read");
+            };
+            entries.iter().map(|entry| entry.index.0).collect()
+        };
+        let all = usize::MAX;
+        assert_eq!(fetch(1, 9, all, all), [1, 2, 3, 4]);
+        assert_eq!(fetch(2, 3, all, all), [2, 3]);
+        assert_eq!(fetch(2, 4, 7, all), [2, 3]);
+        assert_eq!(fetch(2, 4, 0, all), [2]);
+        assert_eq!(fetch(2, 4, all, 1), [2]);
+        assert_eq!(fetch(5, 6, all, all), [0_u64; 0]);
+        assert!(matches!(
+            disk.fetch(Index(0), Index(1), all, all),
+            Fetched::Purged
+        ));
+    }
+}

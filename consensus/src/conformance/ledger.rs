@@ -244,3 +244,147 @@ impl Ledger {
 pub(super) fn check(holds: bool, otherwise: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(otherwise()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIFE: Life = (NodeId(1), 1);
+
+    fn at(index: u64, term: u64) -> Position {
+        Position {
+            index: Index(index),
+            epoch: Epoch::term(term),
+        }
+    }
+
+    fn entry(at: Position, text: &'static str) -> Entry {
+        Entry {
+            index: at.index,
+            epoch: at.epoch,
+            payload: Payload::Batch(Bytes::from_static(text.as_bytes())),
+        }
+    }
+
+    /// A ledger with a proposal of each of these texts.
+    fn proposed(texts: &[&'static str]) -> Ledger {
+        let mut ledger = Ledger::default();
+        for text in texts {
+            ledger.ask(LIFE, Asked::Propose(Bytes::from_static(text.as_bytes())));
+        }
+        ledger
+    }
+
+    fn says(checked: Checked, part: &str) {
+        let why = checked.expect_err(part);
+        assert!(why.contains(part), "{why}");
+    }
+
+    #[test]
+    fn an_epoch_has_one_leader_in_one_life() {
+        let mut ledger = Ledger::default();
+        ledger.leads(LIFE, Epoch::term(1)).unwrap();
+        ledger.leads(LIFE, Epoch::term(1)).unwrap();
+        says(ledger.leads((NodeId(1), 2), Epoch::term(1)), "two leaders");
+        says(ledger.leads((NodeId(2), 1), Epoch::term(1)), "two leaders");
+        ledger.names(NodeId(2), Epoch::term(2), NodeId(3)).unwrap();
+        says(ledger.leads(LIFE, Epoch::term(2)), "n3 does");
+    }
+
+    #[test]
+    fn a_position_names_one_entry() {
+        let mut ledger = Ledger::default();
+        ledger.puts(NodeId(1), &entry(at(1, 1), "a")).unwrap();
+        ledger.puts(NodeId(2), &entry(at(1, 1), "a")).unwrap();
+        ledger.puts(NodeId(2), &entry(at(1, 2), "b")).unwrap();
+        says(
+            ledger.puts(NodeId(2), &entry(at(1, 1), "b")),
+            "another entry",
+        );
+    }
+
+    #[test]
+    fn what_is_committed_stays() {
+        let mut ledger = proposed(&["a", "b"]);
+        ledger.commits(NodeId(1), &entry(at(1, 1), "a")).unwrap();
+        ledger.commits(NodeId(2), &entry(at(1, 1), "a")).unwrap();
+        let other_epoch = ledger.commits(NodeId(2), &entry(at(1, 2), "a"));
+        says(other_epoch, "of another epoch");
+        let other_payload = ledger.commits(NodeId(2), &entry(at(1, 1), "b"));
+        says(other_payload, "another payload");
+    }
+
+    #[test]
+    fn a_batch_is_committed_once_and_only_if_proposed() {
+        let mut ledger = proposed(&["a"]);
+        says(
+            ledger.commits(NodeId(1), &entry(at(1, 1), "x")),
+            "nobody proposed",
+        );
+        ledger.commits(NodeId(1), &entry(at(2, 1), "a")).unwrap();
+        says(
+            ledger.commits(NodeId(1), &entry(at(3, 1), "a")),
+            "committed twice",
+        );
+    }
+
+    #[test]
+    fn a_batch_is_committed_where_it_was_accepted_and_not_if_refused() {
+        let accept = |at| Done::Accepted(at);
+        let refuse = Done::Refused(Refusal::Busy);
+        let mut ledger = proposed(&["a", "b", "c", "d"]);
+        ledger.done(LIFE, RequestId(1), accept(at(1, 1))).unwrap();
+        says(
+            ledger.commits(NodeId(1), &entry(at(2, 1), "a")),
+            "was accepted at 1@1",
+        );
+        ledger.done(LIFE, RequestId(2), refuse).unwrap();
+        says(
+            ledger.commits(NodeId(1), &entry(at(3, 1), "b")),
+            "was refused",
+        );
+        ledger.commits(NodeId(1), &entry(at(4, 1), "c")).unwrap();
+        says(ledger.done(LIFE, RequestId(3), refuse), "was refused");
+        says(
+            ledger.done(LIFE, RequestId(4), accept(at(1, 1))),
+            "both at 1@1",
+        );
+    }
+
+    #[test]
+    fn a_position_that_was_accepted_is_not_committed_with_something_else() {
+        let mut ledger = proposed(&["a", "b"]);
+        let accepted = Done::Accepted(at(1, 1));
+        ledger.done(LIFE, RequestId(1), accepted).unwrap();
+        says(
+            ledger.commits(NodeId(2), &entry(at(1, 1), "b")),
+            "something else at 1@1",
+        );
+    }
+
+    #[test]
+    fn a_request_is_answered_once_by_whom_it_was_asked_and_in_kind() {
+        let mut ledger = proposed(&["a", "b"]);
+        let refuse = Done::Refused(Refusal::NotLeader);
+        says(ledger.done(LIFE, RequestId(9), refuse), "never asked");
+        says(ledger.done((NodeId(1), 2), RequestId(1), refuse), "life 2");
+        ledger.done(LIFE, RequestId(1), refuse).unwrap();
+        says(ledger.done(LIFE, RequestId(1), refuse), "answered twice");
+        says(ledger.ready(LIFE, RequestId(2), Index(1)), "as a read");
+        let (mode, floor) = (ReadMode::Quorum, Index(0));
+        let read = ledger.ask(LIFE, Asked::Read { mode, floor });
+        says(
+            ledger.done(LIFE, read, Done::Accepted(at(1, 1))),
+            "is a read",
+        );
+    }
+
+    #[test]
+    fn a_read_covers_what_was_committed_when_it_was_issued() {
+        let mut ledger = Ledger::default();
+        let (mode, floor) = (ReadMode::Quorum, Index(5));
+        let [fresh, stale] = [(); 2].map(|()| ledger.ask(LIFE, Asked::Read { mode, floor }));
+        ledger.ready(LIFE, fresh, Index(5)).unwrap();
+        says(ledger.ready(LIFE, stale, Index(4)), "stale read");
+    }
+}

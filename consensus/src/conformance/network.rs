@@ -144,3 +144,70 @@ impl Network {
         Micros(r.between(self.latency_us.0, self.latency_us.1))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LANE: Lane = (NodeId(1), NodeId(2), Channel::Bulk);
+
+    /// When the first arrivals of `count` messages sent at once are.
+    fn arrivals(net: &mut Network, lane: Lane, count: usize) -> Vec<Micros> {
+        let mut random = Random::new(3);
+        let mut at = || match net.fate(Micros(0), lane, 10, &mut random) {
+            Fate::Arrives(at, _) => at,
+            _ => panic!("lost or held"),
+        };
+        (0..count).map(|_| at()).collect()
+    }
+
+    #[test]
+    fn a_channel_keeps_its_order_unless_told_otherwise() {
+        let mut net = Network::new();
+        assert!(arrivals(&mut net, LANE, 50).is_sorted());
+        net.reorder = true;
+        assert!(!arrivals(&mut net, LANE, 50).is_sorted());
+    }
+
+    #[test]
+    fn one_channel_does_not_wait_for_the_other() {
+        let mut net = Network::new();
+        net.latency_us = (1_000, 1_000);
+        arrivals(&mut net, LANE, 1);
+        net.latency_us = (10, 10);
+        let control = (LANE.0, LANE.1, Channel::Control);
+        assert_eq!(arrivals(&mut net, LANE, 1), [Micros(1_000)]);
+        assert_eq!(arrivals(&mut net, control, 1), [Micros(10)]);
+    }
+
+    #[test]
+    fn a_cut_is_one_way() {
+        let mut net = Network::new();
+        net.cut(NodeId(1), NodeId(2));
+        let mut random = Random::new(1);
+        let mut fate = |from, to| {
+            let lane = (NodeId(from), NodeId(to), Channel::Control);
+            net.fate(Micros(0), lane, 10, &mut random)
+        };
+        assert!(matches!(fate(1, 2), Fate::Lost));
+        assert!(matches!(fate(2, 1), Fate::Arrives(..)));
+        assert_eq!(net.total().messages, 2);
+    }
+
+    #[test]
+    fn loss_and_duplication_come_as_often_as_told() {
+        let mut net = Network::new();
+        (net.loss_percent, net.duplicate_percent) = (20, 50);
+        let mut random = Random::new(1);
+        let (mut lost, mut twice) = (0, 0);
+        for _ in 0..1_000 {
+            match net.fate(Micros(0), LANE, 10, &mut random) {
+                Fate::Lost => lost += 1,
+                Fate::Arrives(_, Some(_)) => twice += 1,
+                _ => {}
+            }
+        }
+        assert!((150..250).contains(&lost), "{lost}");
+        assert!((340..460).contains(&twice), "{twice}");
+    }
+}

@@ -88,3 +88,40 @@ impl Write for Cut<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_events_are_shown_with_the_seed() {
+        let mut trace = Trace::new(42);
+        for event in 0..LINES + 5 {
+            trace.line(Micros(1_234_567), format_args!("event {event}"));
+        }
+        let shown = trace.to_string();
+        assert!(shown.starts_with("  … 5 earlier events\n"), "{shown}");
+        assert!(shown.contains("1234.567 ms  event 5\n"), "{shown}");
+        assert!(shown.ends_with("seed 42"), "{shown}");
+        assert!(!shown.contains("event 4\n"), "{shown}");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_where_it_is_written() {
+        let mut trace = Trace::new(1);
+        trace.line(Micros(0), format_args!("{:?}", [0_u8; 100_000]));
+        let width = trace.lines[0].len();
+        assert!(width <= WIDTH + '…'.len_utf8(), "{width}");
+    }
+
+    #[test]
+    fn another_run_has_another_hash() {
+        let hash = |event: &str| {
+            let mut trace = Trace::new(1);
+            trace.line(Micros(0), format_args!("{event}"));
+            trace.hash()
+        };
+        assert_eq!(hash("a"), hash("a"));
+        assert_ne!(hash("a"), hash("b"));
+    }
+}

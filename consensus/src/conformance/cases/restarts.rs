@@ -194,7 +194,9 @@ pub fn restart_finds_the_log_it_left<C: Consensus>(configure: Configure<'_, C>) 
         let deposed = cluster.elect();
         cluster.commit(5);
         cluster.isolate(&[deposed]);
-        (0..6).for_each(|_| drop(cluster.propose(deposed)));
+        for _ in 0..6 {
+            cluster.propose(deposed);
+        }
         cluster.run_for(millis(30));
         let others: Vec<NodeId> = cluster
             .ids()
