@@ -22,7 +22,8 @@ const KEPT_SCRATCH: usize = 64 * 1024;
 /// Room that [`RequestDecoder::wanted`] asks for without having seen as much data.
 const WANTED_MIN: usize = 16 * 1024;
 
-/// Decodes requests incrementally. One per connection; 120 bytes until its first request.
+/// Decodes requests incrementally. One per connection; some 150 bytes, and no heap until the first
+/// request.
 #[derive(Debug, Default)]
 pub struct RequestDecoder {
     limits: Limits,
@@ -30,7 +31,7 @@ pub struct RequestDecoder {
     spans: Vec<Span>,
     /// Inline words without their quotes.
     scratch: Vec<u8>,
-    /// Input up to here is parsed. 0 until a request's first line is.
+    /// Input up to here is parsed. 0 until the request's first line is.
     at: usize,
     /// The line that begins at `at` does not end before here.
     scanned: usize,
@@ -42,12 +43,6 @@ pub struct RequestDecoder {
     received: usize,
 }
 
-/// Where the arguments of a decoded request are.
-enum Source {
-    Input,
-    Scratch,
-}
-
 impl RequestDecoder {
     /// A decoder at the start of a connection.
     #[must_use]
@@ -57,7 +52,7 @@ impl RequestDecoder {
         decoder
     }
 
-    /// Replaces the limits, for whatever headers are still to come; after AUTH, for example.
+    /// Replaces the limits for whatever headers are still to come; after AUTH, for example.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
         // A span holds 32-bit positions.
@@ -69,45 +64,47 @@ impl RequestDecoder {
     /// with the same bytes and more behind them. After a request, drop
     /// [`consumed`](Request::consumed) bytes and call again.
     ///
+    /// 20 to 30 ns for a common request (see the README), whatever the length of its arguments.
+    ///
     /// # Errors
     ///
     /// A [`ProtocolError`] as Redis would raise it. The connection is beyond repair: send
     /// [`ProtocolError::reply`] and close it.
+    ///
+    /// # Panics
+    ///
+    /// If bytes of an incomplete request have been taken away.
     pub fn decode<'a>(&'a mut self, input: &'a [u8]) -> Result<Option<Request<'a>>, ProtocolError> {
+        assert!(
+            input.len() >= self.received,
+            "an incomplete request's input only grows"
+        );
         if self.at == 0 {
             self.forget_arguments();
         }
-        let parsed = if input.first() == Some(&b'*') {
+        let multibulk = input.first() == Some(&b'*');
+        let consumed = if multibulk {
             self.multibulk(input)
-                .map(|consumed| consumed.map(|consumed| (consumed, Source::Input)))
         } else {
             self.inline(input)
-                .map(|consumed| consumed.map(|consumed| (consumed, Source::Scratch)))
         };
-        let (consumed, source) = match parsed {
-            Ok(Some(done)) => done,
-            Ok(None) => {
-                self.received = input.len();
-                return Ok(None);
-            }
-            Err(error) => {
-                self.start_over();
-                return Err(error);
-            }
-        };
+        if let Ok(None) = consumed {
+            self.received = input.len();
+            return Ok(None);
+        }
         self.start_over();
+        let Some(consumed) = consumed? else {
+            return Ok(None);
+        };
         let request = Request {
-            bytes: match source {
-                Source::Input => input,
-                Source::Scratch => &self.scratch,
-            },
+            bytes: if multibulk { input } else { &self.scratch },
             spans: &self.spans,
             consumed,
         };
-        if request.arg(0).is_some_and(is_http) {
-            return Err(ProtocolError::Http);
+        match request.arg(0) {
+            Some(name) if is_http(name) => Err(ProtocolError::Http),
+            _ => Ok(Some(request)),
         }
-        Ok(Some(request))
     }
 
     /// How many more bytes the caller should have room for: what is missing of the argument that
@@ -123,6 +120,7 @@ impl RequestDecoder {
             .min(self.received.max(WANTED_MIN))
     }
 
+    /// Begins a request's list of arguments.
     fn forget_arguments(&mut self) {
         if self.spans.capacity() > KEPT_SPANS {
             self.spans = Vec::new();
@@ -134,6 +132,7 @@ impl RequestDecoder {
         self.scratch.clear();
     }
 
+    /// Expects a new request; the last one's arguments stay readable.
     fn start_over(&mut self) {
         self.at = 0;
         self.scanned = 0;
@@ -142,6 +141,7 @@ impl RequestDecoder {
         self.received = 0;
     }
 
+    /// Where the request ends, if it is complete. Its arguments are then in `spans`.
     fn multibulk(&mut self, input: &[u8]) -> Result<Option<usize>, ProtocolError> {
         if self.at == 0 {
             let Some((count, next)) = self.count(input)? else {
@@ -247,28 +247,27 @@ impl RequestDecoder {
         too_long: ProtocolError,
     ) -> Result<Option<(&'i [u8], usize)>, ProtocolError> {
         let from = self.at.max(self.scanned);
-        let found = input
-            .get(from..)
-            .and_then(|rest| memchr::memchr(b'\r', rest));
-        let end = found.map_or(input.len(), |found| from + found);
-        if end - self.at > self.limits.max_inline {
+        let found = memchr::memchr(b'\r', &input[from..]).map(|found| from + found);
+        let end = found.unwrap_or(input.len());
+        // What `parse_short` takes is never too long, or the outcome would depend on packets.
+        if end - self.at > self.limits.max_inline.max(number::SHORT_MAX + 1) {
             return Err(too_long);
         }
         self.scanned = end;
         if found.is_none() || end + 1 >= input.len() {
             return Ok(None);
         }
-        let line = input.get(self.at..end).unwrap_or_default();
-        Ok(Some((line, end + 2)))
+        Ok(Some((&input[self.at..end], end + 2)))
     }
 
+    /// Where the request ends, if it is complete. Its words are then in `scratch` and `spans`.
     fn inline(&mut self, input: &[u8]) -> Result<Option<usize>, ProtocolError> {
         // A TLS record: handshake, version 3.x. No inline request begins so.
         if let [0x16, 0x03, ..] = input {
             return Err(ProtocolError::Tls);
         }
-        let rest = input.get(self.scanned..).unwrap_or_default();
-        let found = memchr::memchr2(b'\n', 0, rest).map(|found| self.scanned + found);
+        let from = self.scanned;
+        let found = memchr::memchr2(b'\n', 0, &input[from..]).map(|found| from + found);
         let end = found.unwrap_or(input.len());
         if end > self.limits.max_inline {
             return Err(ProtocolError::TooBigInline);
@@ -277,10 +276,10 @@ impl RequestDecoder {
         if found.is_none() {
             return Ok(None);
         }
-        if input.get(end) == Some(&0) {
+        if input[end] == 0 {
             return Err(ProtocolError::NulInInline);
         }
-        let line = input.get(..end).unwrap_or_default();
+        let line = &input[..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         inline::split(line, &mut self.scratch, &mut self.spans)?;
         Ok(Some(end + 1))

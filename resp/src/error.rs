@@ -67,11 +67,8 @@ impl ProtocolError {
             ProtocolError::Http => {}
             // The byte goes out as it came, not as a character.
             ProtocolError::ExpectedBulk(got) => {
-                let mut text = *b"ERR Protocol error: expected '$', got '?'";
-                if let Some(place) = text.iter_mut().rev().nth(1) {
-                    *place = *got;
-                }
-                encode::error(out, text);
+                let text = b"ERR Protocol error: expected '$', got '";
+                encode::error(out, [&text[..], &[*got], b"'"].concat());
             }
             other => encode::error(out, format!("ERR {other}")),
         }

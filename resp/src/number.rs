@@ -26,6 +26,9 @@ pub(crate) fn parse(text: &[u8]) -> Option<i64> {
     })
 }
 
+/// Digits that [`parse_short`] reads at most.
+pub(crate) const SHORT_MAX: usize = 9;
+
 /// Reads what stands in almost every header: at `at` one to nine digits, a CR and one byte more,
 /// whatever it is. Gives the number and where the next line begins; `None` for anything else, be
 /// it incomplete, wrong, or merely unusual.
@@ -33,7 +36,7 @@ pub(crate) fn parse(text: &[u8]) -> Option<i64> {
 pub(crate) fn parse_short(input: &[u8], at: usize) -> Option<(usize, usize)> {
     let rest = input.get(at..)?;
     let mut value: u32 = 0;
-    for (i, byte) in rest.iter().enumerate().take(10) {
+    for (i, byte) in rest.iter().enumerate().take(SHORT_MAX + 1) {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             let leading_zero = i > 1 && rest.first() == Some(&b'0');
