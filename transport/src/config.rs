@@ -19,8 +19,9 @@ pub struct Config {
     pub check: Check,
     /// Longest payload of a frame, in bytes; the smaller of both sides' limits holds. 64 MiB.
     pub frame_limit: u32,
-    /// Bytes that may wait to be sent on one connection before it is closed. A single frame
-    /// is always taken by an empty queue. 16 MiB.
+    /// Bytes that may wait to be sent on one connection. While more wait, one more frame
+    /// closes the connection instead of waiting too; so the most that is held is this and
+    /// one frame. 16 MiB.
     pub queue_limit: usize,
     /// Bytes that may wait on one connection to be taken by
     /// [`receive`](crate::Transport::receive) before reading pauses. 4 MiB.

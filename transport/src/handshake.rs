@@ -209,14 +209,14 @@ fn read_hello(config: &Config, frame: &Frame) -> Result<(Hello, u16), Refusal> {
     let hello: Hello = decode(frame)?;
     let (us, them) = (&config.identity, &hello.identity);
     check_cluster(us, them)?;
+    if them.node == us.node {
+        return Err(Refusal::SameNode(us.node));
+    }
     if hello.target != us.node {
         return Err(Refusal::WrongTarget {
             dialed: hello.target,
             reached: us.node,
         });
-    }
-    if them.node == us.node {
-        return Err(Refusal::SameNode(us.node));
     }
     if them.node < us.node {
         return Err(Refusal::WrongDialer {

@@ -128,8 +128,9 @@ impl Links {
                 limit: link.frame_limit,
             });
         }
-        let (queued, weight) = (link.backlog.bytes(), weight(&payload));
-        if queued > 0 && queued + weight > limit {
+        // The frame itself does not count: any one that is allowed can be sent.
+        let queued = link.backlog.bytes();
+        if queued > limit {
             self.close(to, channel);
             return Err(SendError::QueueFull {
                 to,
@@ -138,7 +139,7 @@ impl Links {
                 limit,
             });
         }
-        link.backlog.add(weight);
+        link.backlog.add(weight(&payload));
         // Fails once the connection has ended and its end is not yet taken from the queue.
         link.queue
             .send(payload)

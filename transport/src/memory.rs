@@ -239,8 +239,8 @@ impl World {
                 limit: frame_limit,
             });
         }
-        let (before, weight, length) = (*queued, weight(&payload), payload.len() as u64);
-        if before > 0 && before + weight > limit {
+        let (before, length) = (*queued, payload.len() as u64);
+        if before > limit {
             self.cut_channel(me, to, channel);
             self.connect(me, to);
             return Err(SendError::QueueFull {
@@ -250,7 +250,7 @@ impl World {
                 limit,
             });
         }
-        *queued += weight;
+        *queued += weight(&payload);
         target.stats.frames_received += 1;
         target.stats.bytes_received += length;
         let from = me;
