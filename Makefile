@@ -1,0 +1,79 @@
+# `make` alone prints what there is. Everything is built with --release: one profile, because
+# RocksDB takes ten minutes to compile and must be compiled once.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+ENGINE ?= memory
+NODES ?= 3
+PORT ?= 6401
+DIR ?= .data/local
+BENCH_ARGS ?=
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Without RocksDB, which is most of the compile time.
+NODE := -p node --no-default-features --bin lockstep
+# Every feature: RocksDB, and the conformance suites that crates export.
+ALL := --release --locked --workspace --all-features
+# What `make run` and users of the memory engine build.
+LEAN := --release --locked --workspace --no-default-features
+
+.PHONY: help
+help: ## Print this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Variables of run: ENGINE=$(ENGINE) NODES=$(NODES) PORT=$(PORT) DIR=$(DIR); of bench: BENCH_ARGS=--help"
+
+.PHONY: setup setup-test
+setup: ## Install what is missing: Debian packages, a Python for the client tests
+	@.ci/setup
+setup-test:
+	@.ci/setup test
+
+.PHONY: run build
+run: cargo ## Build and start a cluster of three nodes on this machine: clients on 6401 to 6403
+	cargo run --release --locked $(NODE) -- local --nodes $(NODES) --port $(PORT) --engine $(ENGINE) --dir $(DIR)
+build: cargo ## Build what run runs: target/release/lockstep
+	cargo build --release --locked $(NODE)
+
+.PHONY: test
+test: cargo setup-test ## Run every test: examples in docs, then all others
+	cargo test --doc $(ALL)
+	@if command -v cargo-nextest >/dev/null; then \
+	    set -x; cargo nextest run $(ALL); \
+	else \
+	    echo "cargo-nextest is missing, so cargo test runs the tests: one crate after the other"; \
+	    set -x; cargo test --lib --bins --tests $(ALL); \
+	fi
+
+.PHONY: verify
+verify: cargo ## Check format, lints, docs and dependencies; writes nothing
+	cargo fmt --all --check
+	cargo clippy $(ALL) --all-targets -- -D warnings
+	cargo clippy $(LEAN) --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps $(ALL)
+	@if command -v cargo-deny >/dev/null; then set -x; cargo deny --locked check; fi
+
+.PHONY: fix
+fix: cargo ## Mend what verify finds, as far as tools can
+	cargo clippy --fix --allow-dirty --allow-staged $(ALL) --all-targets
+	cargo fmt --all
+
+.PHONY: docs
+docs: cargo ## Build the crates' documentation: target/doc
+	cargo doc --no-deps $(ALL)
+	@echo "$(TARGET)/doc/consensus/index.html, and so on"
+
+.PHONY: bench
+bench: build ## Measure against etcd and Redis, those that are installed, and print the table
+	cargo run --release --locked --manifest-path bench/Cargo.toml -- --lockstep $(abspath $(TARGET))/release/lockstep --engine $(ENGINE) $(BENCH_ARGS)
+
+.PHONY: clean
+clean: cargo ## Remove what was built; data stays
+	cargo clean
+	rm -rf bench/target
+
+.PHONY: cargo
+cargo:
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "a C compiler is missing: make setup installs one" >&2; exit 1; }
