@@ -87,7 +87,7 @@ fn a_password_is_asked_for_and_not_shown() {
 #[test]
 fn a_directory_keeps_its_number_of_nodes_and_its_engine() {
     let root = tempfile::tempdir().unwrap();
-    let port = port_for_one(200).to_string();
+    let port = port_for_one(180).to_string();
     let one = ["--nodes", "1", "--port", &port];
     let plan_of = |more: &[&str]| plan(root.path(), more, &[]).unwrap();
     let error = |plan: Plan| {
@@ -119,7 +119,7 @@ fn a_directory_keeps_its_number_of_nodes_and_its_engine() {
 #[test]
 fn one_supervisor_per_directory() {
     let root = tempfile::tempdir().unwrap();
-    let port = port_for_one(201).to_string();
+    let port = port_for_one(181).to_string();
     let one = plan(root.path(), &["--nodes", "1", "--port", &port], &[]).unwrap();
     let _held = one.prepare().unwrap();
     let error = one.prepare().err().unwrap().to_string();
@@ -129,7 +129,7 @@ fn one_supervisor_per_directory() {
 #[test]
 fn an_occupied_port_is_named() {
     let root = tempfile::tempdir().unwrap();
-    let port = port_for_one(202);
+    let port = port_for_one(182);
     let _taken = TcpListener::bind(("127.0.0.1", port + 1_000)).unwrap();
     let flags = ["--nodes", "1", "--port", &port.to_string()];
     let error = plan(root.path(), &flags, &[])
