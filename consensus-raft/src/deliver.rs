@@ -1,0 +1,104 @@
+//! Handing out what is committed, and reading back what is no longer in memory.
+//!
+//! One fetch is under way per purpose: one for the commits this node has yet to hand out, one per
+//! peer that is far behind. An answer is taken in only if it names the fetch that is waited for,
+//! and only entries whose epochs are the log's. A committed entry that cannot be read is damage:
+//! the node stops committing, and no longer votes.
+
+use alloc::vec::Vec;
+
+use consensus::{Entry, FetchId, Fetched, Index, NodeId, Output};
+
+use crate::progress::Mode;
+use crate::raft::{Raft, State};
+
+impl Raft {
+    /// Hands out everything committed that is in memory, or asks for what is not.
+    pub(crate) fn deliver(&mut self) {
+        let (from, to) = (self.delivered.next(), self.commit_index);
+        let busy = self.commit_fetch.is_some() || self.installing.is_some();
+        if from > to || busy || self.commit_blocked {
+            return;
+        }
+        let cached = self.log.cached_from();
+        if from < cached {
+            let id = self.next_fetch();
+            self.commit_fetch = Some(id);
+            self.out.push_back(Output::Fetch {
+                id,
+                from,
+                to: to.min(cached.prev()),
+                max_bytes: self.config.max_append_bytes,
+            });
+        } else {
+            // Shares the payloads with the cache.
+            let entries: Vec<Entry> = self.log.cached(from, to).cloned().collect();
+            self.delivered = to;
+            self.out.push_back(Output::Commit(entries));
+        }
+    }
+
+    pub(crate) fn on_fetched(&mut self, id: FetchId, result: Fetched) {
+        if self.commit_fetch == Some(id) {
+            self.commit_fetch = None;
+            self.deliver_fetched(result);
+        } else if let Some((peer, from)) = self.take_peer_fetch(id) {
+            let found = self.found(result, from, self.log.last().index);
+            if found.is_empty() {
+                self.send_snapshot(peer);
+            } else {
+                self.send_fetched(peer, found);
+            }
+        }
+        self.dirty = true;
+    }
+
+    fn deliver_fetched(&mut self, result: Fetched) {
+        let found = self.found(result, self.delivered.next(), self.commit_index);
+        match found.last() {
+            Some(last) => {
+                self.delivered = last.index;
+                self.out.push_back(Output::Commit(found));
+            }
+            None => {
+                self.damaged = true;
+                self.commit_blocked = true;
+                self.become_follower();
+            }
+        }
+    }
+
+    /// Of what was read, the consecutive entries from `from` to `to` that are the log's.
+    fn found(&self, result: Fetched, from: Index, to: Index) -> Vec<Entry> {
+        let Fetched::Entries(mut entries) = result else {
+            return Vec::new();
+        };
+        let expected = (from.0..=to.0).map(Index);
+        let good = entries.iter().zip(expected).take_while(|(entry, index)| {
+            entry.index == *index && self.log.epoch(*index) == Some(entry.epoch)
+        });
+        let good = good.count();
+        entries.truncate(good);
+        entries
+    }
+
+    fn take_peer_fetch(&mut self, id: FetchId) -> Option<(NodeId, Index)> {
+        let State::Leader(reign) = &mut self.state else {
+            return None;
+        };
+        reign.peers.iter_mut().find_map(|(peer, progress)| {
+            let (_, from) = progress.fetch.take_if(|(fetch, _)| *fetch == id)?;
+            Some((*peer, from))
+        })
+    }
+
+    /// The peer needs what cannot be read here.
+    pub(crate) fn send_snapshot(&mut self, to: NodeId) {
+        if let State::Leader(reign) = &mut self.state
+            && let Some(progress) = reign.peers.get_mut(&to)
+        {
+            progress.mode = Mode::Snapshot { sending: true };
+            self.out.push_back(Output::SendSnapshot { to });
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What a leader knows of one peer, and what it has under way to it (§5.3; the states are those
+//! of etcd's `tracker`).
+//!
+//! Probing: where the logs agree is not known; one append at a time. Replicating: it is known,
+//! and appends are pipelined, `next_index` running ahead of `match_index` as far as the window
+//! allows, in messages and in bytes. Snapshot: what the peer needs is purged.
+//!
+//! Invariant: `match_index < next_index`.
+
+use alloc::collections::VecDeque;
+
+use consensus::{FetchId, Index, Micros};
+
+use crate::config::Config;
+
+/// How entries are sent to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// One append at a time, until one is accepted; `sent_at` while it is under way.
+    Probe { sent_at: Option<Micros> },
+    /// As many as the window holds.
+    Replicate,
+    /// None: the peer needs a snapshot. `sending` until the host says how that went.
+    Snapshot { sending: bool },
+}
+
+/// A peer as its leader sees it.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    pub(crate) mode: Mode,
+    /// Up to where the peer durably holds the leader's log.
+    pub(crate) match_index: Index,
+    /// The next entry to send.
+    pub(crate) next_index: Index,
+    /// Up to where the peer has received the leader's log, durable or not.
+    received: Index,
+    window: VecDeque<(Index, usize)>,
+    window_bytes: usize,
+    /// When the peer last showed a sign of what is under way, or nothing was.
+    sign_at: Micros,
+    pub(crate) heard_at: Micros,
+    /// The newest read round it has answered.
+    pub(crate) round: u64,
+    /// The commit index it was last told.
+    pub(crate) commit_sent: Index,
+    /// Entries being read back for it: the fetch, and the index it starts at.
+    pub(crate) fetch: Option<(FetchId, Index)>,
+}
+
+impl Progress {
+    /// A peer of which nothing is known, except that it was alive at `now`.
+    pub(crate) fn new(now: Micros, next_index: Index) -> Self {
+        Progress {
+            mode: Mode::Probe { sent_at: None },
+            match_index: Index::ZERO,
+            next_index,
+            received: Index::ZERO,
+            window: VecDeque::new(),
+            window_bytes: 0,
+            sign_at: now,
+            heard_at: now,
+            round: 0,
+            commit_sent: Index::ZERO,
+            fetch: None,
+        }
+    }
+
+    /// Whether another append may be sent now.
+    pub(crate) fn may_send(&self, config: &Config) -> bool {
+        match self.mode {
+            Mode::Probe { sent_at } => sent_at.is_none(),
+            Mode::Replicate => {
+                self.window.len() < config.max_in_flight_messages
+                    && self.window_bytes < config.max_in_flight_bytes
+            }
+            Mode::Snapshot { .. } => false,
+        }
+    }
+
+    /// Books an append of entries up to `last`.
+    pub(crate) fn sent(&mut self, now: Micros, last: Index, bytes: usize) {
+        match &mut self.mode {
+            Mode::Probe { sent_at } => *sent_at = Some(now),
+            Mode::Replicate if last >= self.next_index => {
+                if self.window.is_empty() {
+                    self.sign_at = now;
+                }
+                self.window.push_back((last, bytes));
+                self.window_bytes += bytes;
+                self.next_index = last.next();
+            }
+            Mode::Replicate | Mode::Snapshot { .. } => {}
+        }
+    }
+
+    /// The peer durably holds the log up to `matched`.
+    pub(crate) fn acked(&mut self, now: Micros, matched: Index) {
+        if matched > self.match_index {
+            self.match_index = matched;
+            self.sign_at = now;
+        }
+        while self
+            .window
+            .front()
+            .is_some_and(|(last, _)| *last <= matched)
+        {
+            if let Some((_, bytes)) = self.window.pop_front() {
+                self.window_bytes -= bytes;
+            }
+        }
+        // An acknowledgement from before the probe says nothing about the probe.
+        let settles = match self.mode {
+            Mode::Probe { .. } => matched >= self.next_index.prev(),
+            Mode::Snapshot { .. } => matched >= self.next_index,
+            Mode::Replicate => false,
+        };
+        if settles {
+            self.mode = Mode::Replicate;
+        }
+        self.received = self.received.max(matched);
+        self.next_index = self.next_index.max(self.match_index.next());
+    }
+
+    /// Whether a rejection of an append after `prev` is news.
+    pub(crate) fn is_news(&self, prev: Index) -> bool {
+        match self.mode {
+            Mode::Probe { .. } => prev == self.next_index.prev() && prev > self.match_index,
+            Mode::Replicate => prev > self.match_index && prev < self.next_index,
+            Mode::Snapshot { .. } => false,
+        }
+    }
+
+    /// Probes from `next`.
+    pub(crate) fn probe(&mut self, next: Index) {
+        self.mode = Mode::Probe { sent_at: None };
+        self.next_index = next.max(self.match_index.next());
+        self.window.clear();
+        self.window_bytes = 0;
+        self.fetch = None;
+    }
+
+    /// A heartbeat that named `prev` was answered: the peer has `received` so much. What was sent
+    /// and shows no sign for `patience` is taken for lost, and probed for again.
+    pub(crate) fn alive(&mut self, now: Micros, prev: Index, received: Index, patience: Micros) {
+        if received < prev {
+            // It has acknowledged `prev` durably and does not have it: its disk has lost it.
+            self.match_index = self.match_index.min(received);
+            self.received = received;
+            return self.probe(received.next());
+        }
+        if received > self.received {
+            self.received = received;
+            self.sign_at = now;
+        }
+        match &mut self.mode {
+            Mode::Probe { sent_at } => {
+                if sent_at.is_some_and(|sent| now.since(sent) >= patience) {
+                    *sent_at = None;
+                }
+            }
+            Mode::Replicate => {
+                let missing = self.received < self.next_index.prev();
+                if missing && now.since(self.sign_at) >= patience {
+                    self.probe(self.received.next());
+                }
+            }
+            // Tried again at the pace of heartbeats.
+            Mode::Snapshot { sending: false } => self.probe(self.next_index),
+            Mode::Snapshot { sending: true } => {}
+        }
+    }
+
+    /// Appends under way.
+    pub(crate) fn in_flight(&self) -> usize {
+        match self.mode {
+            Mode::Probe { sent_at } => usize::from(sent_at.is_some()),
+            Mode::Replicate => self.window.len(),
+            Mode::Snapshot { .. } => 0,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Starting from what the disk holds (§5.1: what is persistent, and what is not).
+//!
+//! A restarted node follows; of what is committed it knows no more than what its state machine
+//! holds. Where the log and the state machine disagree the state machine is right, because it
+//! holds only what was committed: the log goes on after it (DESIGN 2.4).
+//!
+//! A hard state that cannot be read, or lies behind the log that was written after it, is lost:
+//! whom this node voted for is unknown, so it does not vote again. That is written down, or a
+//! later restart would read the next hard state and believe it.
+
+use alloc::collections::VecDeque;
+
+use bytes::Bytes;
+use consensus::{EpochRuns, Index, LogOp, Membership, Micros, Position, Recovered};
+
+use crate::config::Config;
+use crate::durability::Durability;
+use crate::follow::Following;
+use crate::hard_state::HardState;
+use crate::log::Log;
+use crate::raft::{Raft, State};
+use crate::random::Random;
+
+/// The node as it comes back.
+pub(crate) fn recover(config: Config, random: Random, mut recovered: Recovered) -> Raft {
+    let hole = hole(recovered.purged, &recovered.log);
+    if let Some(hole) = hole {
+        recovered.log.truncate_from(hole);
+    }
+    let log = Log::new(recovered.purged, recovered.log);
+    let applied = recovered.applied;
+    let (hard, rewrite) = hard_state(recovered.hard_state.as_ref(), log.last(), applied);
+    let commit_blocked = applied.index < log.purged().index;
+    let membership = recovered.memberships.pop();
+    let mut raft = Raft {
+        config,
+        random,
+        now: Micros(0),
+        started: false,
+        out: VecDeque::new(),
+        dirty: false,
+        dropped: 0,
+        damaged: recovered.damaged || hard.lost || hole.is_some() || commit_blocked,
+        announced: (hard.term, None),
+        hard,
+        membership: membership.map_or_else(Membership::default, |(_, members)| members),
+        leader: None,
+        state: State::Follower(Following::default()),
+        commit_index: applied.index.max(log.purged().index),
+        delivered: applied.index,
+        applied: applied.index,
+        log,
+        durability: Durability::new(),
+        commit_fetch: None,
+        commit_blocked,
+        installing: None,
+        fetches: 0,
+        election_at: Micros(0),
+        heard_leader_at: None,
+        read_number: 0,
+    };
+    if rewrite {
+        raft.stage_hard_state();
+    }
+    if let Some(hole) = hole {
+        raft.stage(LogOp::TruncateFrom(hole));
+    }
+    if !commit_blocked && !raft.log.holds(applied) {
+        raft.restart_log_at(applied);
+    }
+    raft
+}
+
+/// The hard state to go on with, and whether it differs from what was read.
+fn hard_state(read: Option<&Bytes>, last: Position, applied: Position) -> (HardState, bool) {
+    let decoded = read.map_or(Some(HardState::default()), |bytes| HardState::decode(bytes));
+    let mut hard = decoded.unwrap_or_default();
+    // A term's hard state is written before the term's first entry.
+    let lost = decoded.is_none() || hard.term < last.epoch.round;
+    hard.lost |= lost;
+    // An entry may be committed by others and applied here before this node's own write of its
+    // term is durable. Then no vote in that term has left this node.
+    let term = last.epoch.round.max(applied.epoch.round);
+    let behind = hard.term < term;
+    if behind {
+        hard.term = term;
+        hard.voted_for = None;
+    }
+    (hard, lost || behind)
+}
+
+/// The first index that is missing below the last, which in Raft is damage. Looks at every index
+/// only if one is.
+fn hole(purged: Position, log: &EpochRuns) -> Option<Index> {
+    let mut at = log.last()?.index;
+    while at > purged.index && log.get(at).is_some() {
+        at = log.run_start(at).unwrap_or(at).prev();
+    }
+    if at == purged.index {
+        return None;
+    }
+    let mut first = purged.index.next();
+    while log.get(first).is_some() {
+        first = first.next();
+    }
+    Some(first)
+}
