@@ -1,4 +1,4 @@
-//! A node's directory and the identity in it (DESIGN 2.13).
+//! A node's directory and the identity in it.
 //!
 //! A disk gets a random id when its directory is formatted. The id stands in every handshake, and
 //! a node remembers the ids of the peers it has met: so a node whose disk was wiped, and which has

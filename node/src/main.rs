@@ -1,4 +1,4 @@
-//! The binary `lockstep`: what composes the crates into a node (DESIGN section 1).
+//! The binary `lockstep`: what composes the crates into a node.
 //!
 //! This is the shell: command line, configuration, directory, admin endpoint, and the supervisor
 //! of `lockstep local`. What a node does at work is in [`server`]. Whatever is wrong with how it is
@@ -78,7 +78,7 @@ fn show(args: &cli::Status) -> Result<ExitCode, Failure> {
     }
 }
 
-/// One thread: an event loop, as DESIGN section 4 has it.
+/// One thread, which the event loop owns.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -37,8 +37,6 @@ pub(crate) struct NodeStatus {
     pub(crate) connected_clients: u64,
     /// The process' resident memory.
     pub(crate) memory_bytes: u64,
-    /// Keys in all databases, expired ones that are not yet swept included.
-    pub(crate) keys: u64,
     /// Fsyncs of the log since the start, for all groups together.
     pub(crate) fsyncs: u64,
     /// What clients asked since the start.

@@ -102,7 +102,7 @@ pub(crate) fn json(answers: &[Answer]) -> String {
     )
 }
 
-const HEADINGS: [&str; 12] = [
+const HEADINGS: [&str; 11] = [
     "NODE",
     "ROLE",
     "EPOCH",
@@ -111,7 +111,6 @@ const HEADINGS: [&str; 12] = [
     "COMMITTED",
     "APPLIED",
     "LAG",
-    "KEYS",
     "MEMORY",
     "UPTIME",
     "PEERS",
@@ -187,7 +186,6 @@ fn row(answers: &[Answer], node: &NodeStatus, part: &GroupStatus) -> [String; HE
         part.committed.to_string(),
         part.applied.to_string(),
         committed.saturating_sub(part.applied).to_string(),
-        node.keys.to_string(),
         format!("{:.1} MiB", node.memory_bytes as f64 / f64::from(1 << 20)),
         uptime(node.uptime_ms),
         peers,

@@ -39,7 +39,6 @@ fn part(node: u64, epoch: u64, leader: Option<u64>) -> GroupStatus {
 fn says(node: u64, part: GroupStatus) -> Answer {
     let status = NodeStatus {
         node,
-        keys: 4,
         memory_bytes: 3 << 20,
         uptime_ms: 61_000,
         groups: vec![part],
@@ -107,9 +106,9 @@ fn the_table_is_one_to_read() {
     behind.applied = 9;
     let answers = [silent(1), says(2, part(2, 3, Some(2))), says(3, behind)];
     let expected = "\
-NODE  ROLE      EPOCH  LEADER  LAST  COMMITTED  APPLIED  LAG  KEYS  MEMORY   UPTIME  PEERS
-n2    leader    3      n2      12    12         12       0    4     3.0 MiB  1m01s   2/2
-n3    follower  3      n2      12    12         9        3    4     3.0 MiB  1m01s   -
+NODE  ROLE      EPOCH  LEADER  LAST  COMMITTED  APPLIED  LAG  MEMORY   UPTIME  PEERS
+n2    leader    3      n2      12    12         12       0    3.0 MiB  1m01s   2/2
+n3    follower  3      n2      12    12         9        3    3.0 MiB  1m01s   -
 127.0.0.1:8401: unreachable: no answer within 2 s";
     assert_eq!(table(&answers), expected);
 }
