@@ -1,4 +1,6 @@
 //! Storage: engines, logs and disks behind traits.
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod disk;
 mod engine;
 mod log;

@@ -91,7 +91,7 @@ type Records = Vec<(RecordHeader, Vec<u8>)>;
 pub(super) fn recover<D: Disk>(disk: D, options: LogOptions) -> Result<Recovered<D>, LogError> {
     let old = find(&disk)?;
     let mut replay = Replay::default();
-    replay.index.floor = old.iter().map(|old| old.header.floor).max().unwrap_or(0);
+    replay.index.floor = old.iter().map(|old| old.header.floor).max().unwrap_or(1);
     let mut records = Records::new();
     let mut after = After {
         required: 0,
@@ -107,17 +107,16 @@ pub(super) fn recover<D: Disk>(disk: D, options: LogOptions) -> Result<Recovered
     }
     drop(bytes);
     let Replay { mut index, damage } = replay;
-    check_floor(&mut index, old.iter().map(|old| old.segment.id))?;
-
+    let oldest = old.first().map(|old| old.segment.id);
     let id = old.last().map_or(1, |old| old.segment.id + 1);
     let segments = old.into_iter().map(|old| old.segment);
     let mut files = Files::new(disk, options, segments);
-    let header = SegmentHeader {
+    let mut header = SegmentHeader {
         id,
         salt: files.salt(),
         required: after.required,
         first: after.first,
-        floor: index.floor,
+        floor: 0,
     };
     let mut batch = BatchBuilder::default();
     batch.begin(header.first, header.salt, DATA_START);
@@ -126,6 +125,8 @@ pub(super) fn recover<D: Disk>(disk: D, options: LogOptions) -> Result<Recovered
         index.apply(id, &record, Some(payload));
     }
     batch.finish();
+    check_floor(&index, oldest.unwrap_or(id))?;
+    header.floor = index.floor;
     let first = (!records.is_empty()).then_some(&batch);
     files.make(header, first, 0)?;
     index.floor = removable(&index, &files);
@@ -209,8 +210,7 @@ fn read_all<F: DiskFile>(segment: &Segment<F>, bytes: &mut Vec<u8>) -> Result<()
 }
 
 /// Refuses a log whose oldest segments are gone though nothing says that they may be.
-fn check_floor(index: &mut Index, mut ids: impl Iterator<Item = u32>) -> Result<(), LogError> {
-    let oldest = ids.next().unwrap_or(index.floor);
+fn check_floor(index: &Index, oldest: u32) -> Result<(), LogError> {
     // Where anything may be lost, so may be the record that allowed their removal; and then every
     // group is known to be damaged.
     if oldest > index.floor && !index.anything_lost() {
