@@ -2,7 +2,7 @@
 //! protocols: the shortest digits that read back as the same number, laid out as by `fpconv`.
 //!
 //! The digits come from Rust's formatter, which always finds the shortest; Redis' Grisu2 finds
-//! them for all but about one number in a thousand, and then prints one digit more.
+//! them for all but about one number in a thousand (Loitsch 2010), and else prints one digit more.
 
 use std::fmt::{self, Write as _};
 

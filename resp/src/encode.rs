@@ -4,7 +4,7 @@
 //! [`upgrade`](crate::upgrade) turn it into what a connection speaks. An aggregate is its header
 //! followed by its elements: `map(out, 2)` wants four values behind it.
 //!
-//! Nothing here allocates except by growing `out`.
+//! Nothing here allocates except by growing `out`. What each costs stands in the README.
 
 use crate::{double, number};
 

@@ -236,9 +236,12 @@ proptest! {
     }
 }
 
-/// Far above what linear work takes here (tens of milliseconds), far below what quadratic work
-/// would (hours).
-const LINEAR: Duration = Duration::from_secs(20);
+/// Far above what linear work takes here (a second, even on a busy machine), far below what
+/// quadratic work would (ten minutes or more).
+const LINEAR: Duration = Duration::from_secs(30);
+
+/// A line so long that looking for its end again and again takes minutes at memory's speed.
+const LONG: usize = 8 << 20;
 
 #[test]
 fn a_pipeline_of_a_million_requests_takes_linear_time() {
@@ -264,9 +267,9 @@ fn requests_in_many_pieces_take_linear_time() {
     encode::request(&mut many_args, &vec![b"argument"; 200_000]);
     let mut large_arg = Vec::new();
     encode::request(&mut large_arg, &[&vec![b'x'; 8 << 20]]);
-    let mut long_line = vec![b'x'; 1 << 20];
+    let mut long_line = vec![b'x'; LONG];
     long_line.push(b'\n');
-    let long_header = [b"*", &vec![b'1'; 1 << 20][..], b"\r\n"].concat();
+    let long_header = [b"*", &vec![b'1'; LONG][..], b"\r\n"].concat();
     let boundless = Limits {
         max_inline: 1 << 30,
         ..Limits::default()
