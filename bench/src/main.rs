@@ -46,7 +46,7 @@ struct Args {
     /// The lockstep binary, built with --release.
     #[arg(
         long,
-        env = "LOCKSTEP_BINARY",
+        env = "BENCH_LOCKSTEP",
         default_value = "../target/release/lockstep"
     )]
     lockstep: PathBuf,
