@@ -1,28 +1,306 @@
-//! A node at work. This is the frame that the event loop fills.
+//! A node at work: everything put together, and the loop that runs it.
+//!
+//! ```text
+//! log thread ──┐
+//! peers ───────┼→ event loop: take in what there is → turn → write what came of it
+//! clients ─────┘     (one thread: sockets, groups, apply)
+//! ```
+//!
+//! Each round of the loop takes in everything that is ready before it ends the turn, so that one
+//! fsync, one frame per peer and one write per connection serve all of it.
 
+mod clock;
+mod connections;
+mod event_loop;
+mod hosting;
+mod log_thread;
+mod session_host;
+mod view;
+
+use std::collections::hash_map::RandomState;
 use std::future::Future;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use consensus::{Consensus as _, DiskId, Membership, Micros, NodeId};
+use consensus_raft::Raft;
+use keyspace::{Keyspace, KeyspaceError, Settings};
+use replication::{Group, RecordError, Replica, StateMachine as _, to_recovered};
+use storage::{GroupId, LogError, LogRead, LogStore, MemoryEngine, RealDisk, SegmentedLog};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use transport::Transport as _;
+use transport::tcp::{BindError, TcpTransport};
 
 use crate::admin::AdminRequest;
 use crate::config::Config;
 use crate::directory::Directory;
+pub(crate) use event_loop::LoopError;
+use event_loop::{Loop, Machine, NodeGroup, Shared};
+use hosting::Hosting;
+use view::Facts;
+
+/// The one group of this release.
+const DATA_GROUP: GroupId = GroupId(0);
+/// What may wait for one peer before its connection is given up, in bytes: what Raft keeps in
+/// flight, what is forwarded, and one command of the largest size.
+const PEER_QUEUE_BYTES: usize = 96 << 20;
+/// How often what is counted is published.
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+/// How many clients may wait to be accepted.
+const BACKLOG: u32 = 1_024;
 
 /// Why a node stopped.
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServerError {
-    /// There is no event loop yet.
-    #[error("this build has no server yet")]
-    Unfinished,
+    /// The clients' address cannot be listened on.
+    #[error("cannot listen for clients on {address}: {source}; choose another --client-listen")]
+    Clients {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The peers' address cannot be listened on.
+    #[error("cannot listen for peers: {0}; choose another --peer-listen")]
+    Peers(#[from] BindError),
+    /// The log cannot be opened.
+    #[error("cannot open the log: {0}")]
+    Open(#[source] LogError),
+    /// The log holds what this build cannot read.
+    #[error("cannot read the log: {0}")]
+    Record(#[from] RecordError),
+    /// The keys cannot be opened.
+    #[error("cannot open the keys: {0}")]
+    Keys(#[from] KeyspaceError),
+    /// The operating system refused.
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+    /// The node cannot go on.
+    #[error(transparent)]
+    Loop(#[from] LoopError),
 }
 
 /// Serves clients and peers until `shutdown`, or until the environment makes it impossible.
 pub(crate) async fn run(
-    _config: Config,
-    _directory: Directory,
-    _admin: mpsc::Receiver<AdminRequest>,
-    _shutdown: impl Future<Output = ()>,
+    config: Config,
+    directory: Directory,
+    admin: mpsc::Receiver<AdminRequest>,
+    shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServerError> {
-    Err(ServerError::Unfinished)
+    let listener = listen(config.client_listen)?;
+    let log = SegmentedLog::open(RealDisk::open(directory.log())?, Default::default())
+        .map_err(ServerError::Open)?;
+    let facts = facts(&config, &directory);
+    let settings = settings(&config, &directory);
+    let (group, log) = recover(&config, directory.boot(), log)?;
+    let (requests, events) = log_thread::start(log)?;
+    let state = Loop::new(Hosting::new(vec![group], requests), settings, facts);
+    let shared = Shared::new(state);
+    let transport = transport(&config, directory).await?;
+    let rounds = rounds(Rc::clone(&shared), transport, events, admin);
+    tokio::task::LocalSet::new()
+        .run_until(async {
+            tokio::task::spawn_local(accept(Rc::clone(&shared), listener));
+            tokio::select! {
+                biased;
+                () = shutdown => Ok(()),
+                ended = rounds => ended,
+            }
+        })
+        .await
+}
+
+/// The loop: take in all there is, then end the turn.
+async fn rounds(
+    shared: Rc<Shared>,
+    mut transport: TcpTransport,
+    mut log: log_thread::LogEvents,
+    mut admin: mpsc::Receiver<AdminRequest>,
+) -> Result<(), ServerError> {
+    let (mut log_events, mut peer_events) = (Vec::new(), Vec::new());
+    let mut published = Instant::now();
+    let mut alarm = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
+    loop {
+        let asked = tokio::select! {
+            biased;
+            () = log.receive(&mut log_events) => None,
+            () = transport.receive(&mut peer_events) => None,
+            () = shared.turn_due.notified() => None,
+            request = admin.recv() => request,
+            () = &mut alarm => None,
+        };
+        log.take(&mut log_events);
+        let deadline = {
+            let mut state = shared.state.borrow_mut();
+            let (now, _) = state.clock.read();
+            state.hosting.take_log_events(now, &mut log_events)?;
+            state.hosting.take_peer_events(now, &mut peer_events);
+            if state.turn(&mut transport)? {
+                shared.turn_due.notify_one();
+            }
+            if published.elapsed() >= PUBLISH_EVERY {
+                published = Instant::now();
+                state.publish();
+                state.close_silent();
+            }
+            if let Some(AdminRequest::Status(reply)) = asked {
+                // Whoever asked may have gone.
+                let _ = reply.send(state.node_status());
+            }
+            let next = state.hosting.deadline().map(|at| state.clock.instant(at));
+            let publish = published + PUBLISH_EVERY;
+            next.map_or(publish, |next| next.min(publish))
+        };
+        shared.relieve();
+        alarm.as_mut().reset(deadline.into());
+    }
+}
+
+/// Accepts clients for as long as the node runs.
+async fn accept(shared: Rc<Shared>, listener: TcpListener) {
+    loop {
+        let accepted = match listener.accept().await {
+            Ok((socket, _)) => shared.accept(socket),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = accepted {
+            tracing::warn!(%error, "a client could not be accepted");
+            // Out of file descriptors, usually: others must close before another try makes sense.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    let failed = |source| ServerError::Clients { address, source };
+    let socket = if address.is_ipv4() {
+        tokio::net::TcpSocket::new_v4()
+    } else {
+        tokio::net::TcpSocket::new_v6()
+    };
+    let socket = socket.map_err(failed)?;
+    socket.set_reuseaddr(true).map_err(failed)?;
+    socket.bind(address).map_err(failed)?;
+    socket.listen(BACKLOG).map_err(failed)
+}
+
+/// Puts the group together from what the disk holds.
+fn recover<L: LogStore>(
+    config: &Config,
+    boot: u64,
+    mut log: L,
+) -> Result<(NodeGroup, L), ServerError> {
+    let members = Membership::of_voters(config.members());
+    let machine: Machine = Keyspace::open(MemoryEngine::default())?;
+    let applied = machine.applied();
+    let found = log.recovered(DATA_GROUP);
+    if found.damaged {
+        tracing::error!(
+            "the log has lost entries: this node neither votes nor stands for election"
+        );
+    }
+    let mut failed = None;
+    let read_one = |index| match log.read(DATA_GROUP, index, index, 0) {
+        Ok(LogRead::Records(records)) => records.into_iter().next(),
+        Ok(_) => None,
+        Err(error) => {
+            failed = Some(error);
+            None
+        }
+    };
+    let recovered = to_recovered(found, members.clone(), applied, read_one)?;
+    if let Some(error) = failed {
+        return Err(ServerError::Open(error));
+    }
+    let mut raft = consensus_raft::Config::new(config.node);
+    raft.heartbeat_interval = micros(config.heartbeat);
+    raft.election_timeout = micros(config.election_timeout);
+    let core = Raft::new(raft, random(), recovered);
+    let mut driver = replication::Config::new(config.node, boot);
+    driver.hold = micros(config.hold);
+    let replica = Replica::new(core, driver, members, applied.index);
+    Ok((Group::new(replica, machine), log))
+}
+
+async fn transport(config: &Config, directory: Directory) -> Result<TcpTransport, ServerError> {
+    let identity = transport::Identity {
+        cluster: transport::ClusterId(config.cluster.id),
+        node: transport::NodeId(config.node.0),
+        disk: transport::DiskId(directory.disk().0),
+        boot: directory.boot(),
+    };
+    let members = config.members();
+    let directory = Mutex::new(directory);
+    let check = move |peer: &transport::Identity| {
+        let node = NodeId(peer.node.0);
+        if !members.contains(&node) {
+            return Err(transport::Refusal::UnknownNode(peer.node));
+        }
+        let mut directory = directory.lock().unwrap_or_else(PoisonError::into_inner);
+        let met = directory.meet(node, DiskId(peer.disk.0));
+        met.map_err(|error| transport::Refusal::Other(error.to_string()))
+    };
+    let mut tcp = transport::Config::new(identity, check);
+    tcp.queue_limit = PEER_QUEUE_BYTES;
+    let mut transport = TcpTransport::bind(&config.peer_listen.to_string(), tcp).await?;
+    let peers = config.peers.iter();
+    transport.set_peers(
+        peers
+            .map(|(node, peer)| (transport::NodeId(node.0), peer.peer.to_string()))
+            .collect(),
+    );
+    Ok(transport)
+}
+
+fn facts(config: &Config, directory: &Directory) -> Facts {
+    let own = (config.client_advertise.clone(), config.peer_listen.port());
+    let peers = config.peers.iter();
+    Facts {
+        node: config.node,
+        cluster: config.cluster.to_string(),
+        cluster_id: config.cluster.id,
+        disk: directory.disk().to_string(),
+        boot: directory.boot(),
+        engine: config.engine.name().to_owned(),
+        mode: config.mode.name().to_owned(),
+        run_id: format!("{:016x}{:016x}{:08x}", random(), random(), random() >> 32),
+        started: Instant::now(),
+        addresses: peers
+            .map(|(node, peer)| (*node, (peer.client.clone(), peer.peer.port)))
+            .chain([(config.node, own)])
+            .collect(),
+    }
+}
+
+fn settings(config: &Config, directory: &Directory) -> Settings {
+    Settings {
+        requirepass: config
+            .requirepass
+            .as_ref()
+            .map_or(String::new(), |secret| secret.reveal().to_owned()),
+        maxclients: config.limits.maxclients,
+        cluster_enabled: config.cluster_enabled,
+        databases: config.databases,
+        proto_max_bulk_len: config.limits.proto_max_bulk_len as u64,
+        leader_wait_ms: micros(config.hold).0 / 1_000,
+        bind: config.client_listen.ip().to_string(),
+        port: config.client_listen.port(),
+        dir: directory.path().display().to_string(),
+        ..Settings::default()
+    }
+}
+
+fn micros(span: Duration) -> Micros {
+    Micros(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// A seed: the standard library's hasher keys come from the operating system.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }

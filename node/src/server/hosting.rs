@@ -297,3 +297,6 @@ impl<M: consensus::Message, T, R: Replies<T>> Io<M, T> for GroupIo<'_, M, R> {
         self.replies.held(token, held);
     }
 }
+
+#[cfg(test)]
+mod tests;

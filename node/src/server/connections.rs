@@ -1,0 +1,246 @@
+//! The client connections of a node: which sockets there are, what has been read and not consumed,
+//! and which have something to be written.
+//!
+//! Replies are written straight from the end of the turn that made them, with one write per
+//! connection; only when a socket is full does its task wait for room.
+
+use std::rc::Rc;
+
+use consensus::Index;
+use keyspace::{Outcome, Session, Slot};
+use replication::{Failure, Held};
+use slab::Slab;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::Notify;
+
+use super::hosting::Replies;
+
+/// An idle connection keeps no larger buffer than this, in bytes.
+const KEEP_BYTES: usize = 4 << 10;
+
+/// Who waits for a reply: a slot of a session of a connection. Keys are used again, ids never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Token {
+    pub(super) key: usize,
+    pub(super) id: u64,
+    pub(super) slot: Slot,
+}
+
+/// One client connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) id: u64,
+    /// Absent while it handles input.
+    pub(super) session: Option<Session>,
+    /// What has been read and not consumed.
+    pub(super) input: Vec<u8>,
+    pub(super) socket: Rc<OwnedWriteHalf>,
+    /// Wakes the connection's task: there is room to be waited for, or input to go on with, or it
+    /// is to end.
+    pub(super) wake: Rc<Notify>,
+    /// The socket is full; the task waits for room.
+    pub(super) full: bool,
+    /// To be closed without waiting for anything.
+    pub(super) killed: bool,
+    dirty: bool,
+    resumed: bool,
+    /// When it was last heard of, in milliseconds of the loop's clock.
+    pub(super) heard_ms: u64,
+    pub(super) bytes_out: u64,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    pub(super) all: Slab<Connection>,
+    next_id: u64,
+    /// Those with something to write.
+    dirty: Vec<usize>,
+    /// Those whose session may go on with input it has not consumed.
+    resumed: Vec<usize>,
+}
+
+/// What is to become of a connection after writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// It goes on.
+    Open,
+    /// It is finished.
+    Close,
+}
+
+impl Connections {
+    /// The id of the next connection.
+    pub(super) fn take_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// Adds a connection.
+    pub(super) fn insert(
+        &mut self,
+        id: u64,
+        session: Session,
+        socket: OwnedWriteHalf,
+    ) -> (usize, Rc<Notify>) {
+        let wake = Rc::new(Notify::new());
+        let key = self.all.insert(Connection {
+            id,
+            session: Some(session),
+            input: Vec::new(),
+            socket: Rc::new(socket),
+            wake: Rc::clone(&wake),
+            full: false,
+            killed: false,
+            dirty: false,
+            resumed: false,
+            heard_ms: 0,
+            bytes_out: 0,
+        });
+        (key, wake)
+    }
+
+    /// The connection of that key and id, if it still stands.
+    pub(super) fn get_mut(&mut self, key: usize, id: u64) -> Option<&mut Connection> {
+        self.all.get_mut(key).filter(|found| found.id == id)
+    }
+
+    /// Puts a session back after it has handled input.
+    pub(super) fn put_back(&mut self, key: usize, mut session: Session) {
+        let Some(connection) = self.all.get_mut(key) else {
+            return;
+        };
+        let dirty = !session.output().is_empty() || session.closing();
+        connection.session = Some(session);
+        if dirty {
+            self.mark_dirty(key);
+        }
+    }
+
+    /// There is something to write.
+    fn mark_dirty(&mut self, key: usize) {
+        if let Some(connection) = self.all.get_mut(key)
+            && !connection.dirty
+        {
+            connection.dirty = true;
+            self.dirty.push(key);
+        }
+    }
+
+    /// The session may go on with its input.
+    fn mark_resumed(&mut self, key: usize) {
+        if let Some(connection) = self.all.get_mut(key)
+            && !connection.resumed
+            && !connection.input.is_empty()
+        {
+            connection.resumed = true;
+            self.resumed.push(key);
+        }
+    }
+
+    /// Takes those whose session may go on with input it has not consumed.
+    pub(super) fn take_resumed(&mut self) -> Vec<usize> {
+        for key in &self.resumed {
+            if let Some(connection) = self.all.get_mut(*key) {
+                connection.resumed = false;
+            }
+        }
+        std::mem::take(&mut self.resumed)
+    }
+
+    /// Writes what there is to write, one write per connection. Returns those that are finished.
+    pub(super) fn flush(&mut self) -> Vec<usize> {
+        let mut finished = Vec::new();
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for key in dirty.drain(..) {
+            if self.write(key) == Written::Close {
+                finished.push(key);
+            }
+        }
+        // Keep the allocation, unless writing has marked somebody anew.
+        if self.dirty.is_empty() {
+            self.dirty = dirty;
+        }
+        finished
+    }
+
+    /// Writes to one connection.
+    pub(super) fn write(&mut self, key: usize) -> Written {
+        let Some(connection) = self.all.get_mut(key) else {
+            return Written::Open;
+        };
+        connection.dirty = false;
+        let Some(session) = &mut connection.session else {
+            return Written::Open;
+        };
+        let output = session.output();
+        while !output.is_empty() {
+            match connection.socket.try_write(output) {
+                Ok(n) => {
+                    connection.bytes_out += n as u64;
+                    if n == output.len() {
+                        output.clear();
+                        output.shrink_to(KEEP_BYTES);
+                    } else {
+                        output.drain(..n);
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    connection.full = true;
+                    connection.wake.notify_one();
+                    return Written::Open;
+                }
+                Err(_) => return Written::Close,
+            }
+        }
+        connection.full = false;
+        if session.closing() {
+            return Written::Close;
+        }
+        if session.is_blocked() {
+            self.mark_resumed(key);
+        }
+        Written::Open
+    }
+
+    /// Hands a session an outcome.
+    fn complete(&mut self, token: Token, index: Option<Index>, outcome: Outcome<'_>) {
+        let Some(connection) = self.get_mut(token.key, token.id) else {
+            return;
+        };
+        let Some(session) = &mut connection.session else {
+            return;
+        };
+        session.complete(token.slot, index.map(|index| index.0), outcome);
+        let blocked = session.is_blocked();
+        if !session.output().is_empty() || session.closing() {
+            self.mark_dirty(token.key);
+        }
+        if blocked {
+            self.mark_resumed(token.key);
+        }
+    }
+}
+
+impl Replies<Token> for Connections {
+    fn reply(&mut self, token: Token, index: Option<Index>, reply: &[u8]) {
+        self.complete(token, index, Outcome::Reply(reply));
+    }
+
+    fn fail(&mut self, token: Token, failure: Failure) {
+        let outcome = match failure {
+            Failure::Unknown => Outcome::Unknown,
+            Failure::NotExecuted => Outcome::NotExecuted,
+            Failure::NoLeader => Outcome::NoLeader,
+        };
+        self.complete(token, None, outcome);
+    }
+
+    fn held(&mut self, token: Token, held: Held) {
+        let outcome = Outcome::Durable {
+            local: held.leader,
+            replicas: held.replicas,
+        };
+        self.complete(token, None, outcome);
+    }
+}
