@@ -36,8 +36,11 @@ pub trait Transport: Send {
     async fn receive(&mut self, events: &mut Vec<Event>);
 
     /// Says which peers there are and where (`host:port`), replacing what was said before. A
-    /// peer that is no longer named, or moved, is disconnected. This node's own entry is
-    /// ignored, so every node can be given the same table.
+    /// peer that is no longer named is disconnected; one that moved is dialed anew. This node's
+    /// own entry is ignored, so every node can be given the same table.
+    ///
+    /// The table says whom to dial, not whom to let in: a peer with a greater id dials by
+    /// itself, before it is named and after, and only the check of identities keeps it out.
     fn set_peers(&mut self, peers: BTreeMap<NodeId, String>);
 
     /// What went over the wire since this transport was made.
@@ -154,7 +157,8 @@ pub struct Stats {
     pub frames_sent: u64,
     /// Bytes handed to the operating system, headers included.
     pub bytes_sent: u64,
-    /// Calls that wrote. Far fewer than frames: one per peer, channel and turn.
+    /// Calls that wrote: one per peer, channel and turn, so far fewer than frames. In memory
+    /// there are none.
     pub writes: u64,
     /// Frames that arrived whole.
     pub frames_received: u64,

@@ -1,5 +1,7 @@
 //! Both implementations keep the contract.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use async_trait::async_trait;
 use transport::conformance::Network;
 use transport::memory::{MemoryNetwork, MemoryTransport};

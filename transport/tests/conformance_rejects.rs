@@ -1,6 +1,8 @@
 //! The suite is itself tested: for each of its cases, a transport that breaks just that
 //! promise, and is rejected by that case.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 

@@ -1,5 +1,7 @@
 //! Dialing again: how often, and when it starts over.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::collections::BTreeMap;

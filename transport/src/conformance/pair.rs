@@ -42,7 +42,7 @@ impl<T: Transport> Node<T> {
     fn stopped(node: u64) -> Self {
         Node {
             identity: Identity {
-                cluster: ClusterId(0x1005_7EB),
+                cluster: ClusterId(0x1005_7EB0),
                 node: NodeId(node),
                 disk: DiskId(0xD15C_0000 + u128::from(node)),
                 boot: 0,
@@ -158,8 +158,8 @@ impl<N: Network> Pair<N> {
     /// # Errors
     /// When they do not find each other.
     pub async fn connected(network: N) -> Result<Self, Violation> {
-        let mut pair = Pair::started(network).await?;
-        pair.introduce()?;
+        let mut pair = Pair::started(network).await;
+        pair.introduce();
         pair.meet().await?;
         pair.lower.events.clear();
         pair.greater.events.clear();
@@ -167,10 +167,7 @@ impl<N: Network> Pair<N> {
     }
 
     /// Both nodes, not knowing of each other yet.
-    ///
-    /// # Errors
-    /// None today.
-    pub async fn started(network: N) -> Result<Self, Violation> {
+    pub async fn started(network: N) -> Self {
         let mut pair = Pair {
             network,
             lower: Node::stopped(1),
@@ -178,14 +175,11 @@ impl<N: Network> Pair<N> {
         };
         pair.start_lower().await;
         pair.start_greater().await;
-        Ok(pair)
+        pair
     }
 
     /// Tells each node that is up where both are.
-    ///
-    /// # Errors
-    /// None today.
-    pub fn introduce(&mut self) -> Result<(), Violation> {
+    pub fn introduce(&mut self) {
         let peers: BTreeMap<NodeId, String> = [self.lower.identity, self.greater.identity]
             .map(|identity| (identity.node, self.network.address(identity.node)))
             .into();
@@ -194,7 +188,6 @@ impl<N: Network> Pair<N> {
                 transport.set_peers(peers.clone());
             }
         }
-        Ok(())
     }
 
     /// Waits until both nodes see each other, in their present boots, on both channels.

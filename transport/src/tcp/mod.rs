@@ -14,6 +14,7 @@ mod accept;
 mod connection;
 mod dial;
 mod gate;
+mod reader;
 mod shared;
 mod socket;
 mod writer;

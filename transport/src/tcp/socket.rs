@@ -24,7 +24,7 @@ pub(crate) fn configure(stream: &TcpStream, dead_after: Duration) -> io::Result<
     Ok(())
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
     use tokio::net::TcpListener;

@@ -78,7 +78,6 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     /// Writes until the connection breaks (an error) or its link is dropped.
     pub(crate) async fn run(mut self) -> io::Result<()> {
         while let Some(first) = self.queue.recv().await {
-            self.batch.clear();
             self.batch.push(first);
             while !self.batch.is_full()
                 && let Ok(next) = self.queue.try_recv()
@@ -90,7 +89,10 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
             self.backlog
                 .remove(self.batch.frames.iter().map(weight).sum());
             count(&self.shared.counters.frames_sent, self.batch.frames.len());
-            if self.batch.is_full() {
+            let full = self.batch.is_full();
+            // Now, not at the next turn: an idle connection must not hold on to a payload.
+            self.batch.clear();
+            if full {
                 yield_now().await;
             }
         }
