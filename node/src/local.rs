@@ -102,7 +102,7 @@ struct Cluster {
 impl Cluster {
     /// Starts every node. If one cannot be started, those before it end with their pipes.
     fn start(plan: &Plan) -> io::Result<Cluster> {
-        let children = plan.nodes.iter().map(|node| Child::start(node));
+        let children = plan.nodes.iter().map(Child::start);
         Ok(Cluster {
             children: children.collect::<io::Result<_>>()?,
             said: None,

@@ -460,7 +460,7 @@ fn a_cluster_is_its_name_wherever_it_is_hashed() {
     // A sign would be taken by the number parser, and is not hex.
     assert_ne!(
         ClusterId::named("+00102030405060708090a0b0c0d0e0f").id,
-        0x0010_2030_4050_6070_8090_a0b0_c0d0_e0f
+        0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f
     );
 }
 
