@@ -2,8 +2,9 @@
 //!
 //! One fetch is under way per purpose: one for the commits this node has yet to hand out, one per
 //! peer that is far behind. An answer is taken in only if it names the fetch that is waited for,
-//! and only entries whose epochs are the log's. A committed entry that cannot be read is damage:
-//! the node stops committing, and no longer votes.
+//! and only entries whose epochs are the log's. A committed entry that cannot be read is damage: until it
+//! can be, the node commits nothing, does not vote and does not lead. It tries again once per
+//! election timeout, since disks have been known to recover.
 
 use alloc::vec::Vec;
 
@@ -16,7 +17,8 @@ impl Raft {
     /// Hands out everything committed that is in memory, or asks for what is not.
     pub(crate) fn deliver(&mut self) {
         let (from, to) = (self.delivered.next(), self.commit_index);
-        let busy = self.commit_fetch.is_some() || self.installing.is_some();
+        let busy =
+            self.commit_fetch.is_some() || self.retry_at.is_some() || self.installing.is_some();
         if from > to || busy || self.commit_blocked {
             return;
         }
@@ -35,6 +37,12 @@ impl Raft {
             let entries: Vec<Entry> = self.log.cached(from, to).cloned().collect();
             self.delivered = to;
             self.out.push_back(Output::Commit(entries));
+        }
+    }
+
+    pub(crate) fn on_retry_time(&mut self) {
+        if self.retry_at.take_if(|at| self.now >= *at).is_some() {
+            self.dirty = true;
         }
     }
 
@@ -57,13 +65,16 @@ impl Raft {
         let found = self.found(result, self.delivered.next(), self.commit_index);
         match found.last() {
             Some(last) => {
+                self.unreadable = false;
                 self.delivered = last.index;
                 self.out.push_back(Output::Commit(found));
             }
             None => {
-                self.damaged = true;
-                self.commit_blocked = true;
-                self.become_follower();
+                self.unreadable = true;
+                self.retry_at = Some(self.now + self.config.election_timeout);
+                if !matches!(self.state, State::Follower(_)) {
+                    self.become_follower();
+                }
             }
         }
     }

@@ -60,8 +60,7 @@ impl Raft {
         let patience = self.config.election_timeout;
         let overdue = self.durability.overdue_at(patience);
         self.membership.is_voter(self.me())
-            && !self.damaged
-            && !self.commit_blocked
+            && !self.is_damaged()
             && overdue.is_none_or(|at| at > self.now)
     }
 
@@ -126,7 +125,7 @@ impl Raft {
     /// Whether somebody else's campaign can be no more than a mistake.
     pub(crate) fn must_ignore_votes(&self) -> bool {
         let timeout = self.config.election_timeout;
-        self.damaged
+        self.is_damaged()
             || self.is_leader()
             || self
                 .heard_leader_at

@@ -155,6 +155,10 @@ impl Raft {
             if holds {
                 following.received = following.received.max(prev.index);
             }
+            // The leader does not know of what was acknowledged above `prev`: it was lost, or is
+            // under way. Say it again.
+            following.acked = following.acked.min(prev.index);
+            self.dirty = true;
             let answer = Message::HeartbeatAck {
                 term: self.hard.term,
                 round,

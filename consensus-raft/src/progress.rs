@@ -148,10 +148,13 @@ impl Progress {
             self.received = received;
             return self.probe(received.next());
         }
+        // What it says last counts, even if that is less: what it had received and not persisted is
+        // gone if it crashed since.
+        let received = received.max(self.match_index);
         if received > self.received {
-            self.received = received;
             self.sign_at = now;
         }
+        self.received = received;
         match &mut self.mode {
             Mode::Probe { sent_at } => {
                 if sent_at.is_some_and(|sent| now.since(sent) >= patience) {

@@ -69,6 +69,9 @@ pub struct Raft {
     pub(crate) commit_fetch: Option<FetchId>,
     /// Whether nothing more can be committed before a snapshot is installed.
     pub(crate) commit_blocked: bool,
+    /// Whether the next entry to hand out could not be read, and when to try again.
+    pub(crate) unreadable: bool,
+    pub(crate) retry_at: Option<Micros>,
     /// The snapshot that is being installed.
     pub(crate) installing: Option<Position>,
     pub(crate) fetches: u64,
@@ -218,7 +221,13 @@ impl Raft {
         self.say(to, Message::StaleTerm { term });
     }
 
+    /// Whether its disk has lost something: then it neither votes nor campaigns.
+    pub(crate) const fn is_damaged(&self) -> bool {
+        self.damaged || self.unreadable || self.commit_blocked
+    }
+
     fn on_time(&mut self) {
+        self.on_retry_time();
         if self.is_leader() {
             self.on_leader_time();
         } else {
@@ -324,7 +333,7 @@ impl Consensus for Raft {
             }
             State::Candidate(_) => self.election_at,
         };
-        Some(timer)
+        Some(self.retry_at.map_or(timer, |at| at.min(timer)))
     }
 
     fn status(&self) -> Status {

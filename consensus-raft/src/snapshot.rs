@@ -51,6 +51,8 @@ impl Raft {
         self.applied = at.index;
         self.commit_fetch = None;
         self.commit_blocked = false;
+        self.unreadable = false;
+        self.retry_at = None;
         if let State::Follower(following) = &mut self.state {
             following.holds_snapshot(at.index);
         }
