@@ -1,4 +1,4 @@
-//! The replicated state machine and client sessions.
+#![doc = include_str!("../README.md")]
 
 pub mod clients;
 pub mod command;

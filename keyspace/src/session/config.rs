@@ -53,7 +53,7 @@ fn get<H: Host>(request: &Request<'_>, host: &H, reply: &mut Vec<u8>) {
 /// All or nothing: everything is tried on a copy first.
 fn set<H: Host>(request: &Request<'_>, host: &mut H) -> Result<(), Refusal> {
     if !request.len().is_multiple_of(2) {
-        return Err(Refusal::Arity("config|set"));
+        return Err(Refusal::Syntax);
     }
     let mut pairs: Vec<(String, String)> = Vec::new();
     let mut args = request.args().skip(2);

@@ -74,8 +74,12 @@ impl State {
         let database = request
             .arg(1)
             .and_then(number::parse)
-            .and_then(|database| i32::try_from(database).ok())
             .ok_or(Refusal::NotInteger)?;
+        if i32::try_from(database).is_err() {
+            return Err(Refusal::Text(
+                "ERR value is out of range, value must between -2147483648 and 2147483647",
+            ));
+        }
         if settings.cluster_enabled && database != 0 {
             return Err(Refusal::Text("ERR SELECT is not allowed in cluster mode"));
         }

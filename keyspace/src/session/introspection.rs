@@ -2,18 +2,12 @@
 
 use resp::{Request, encode};
 
-use super::replies::Protocol;
 use super::{docs, help};
 use crate::glob;
 use crate::refusal::Refusal;
 use crate::table::{self, Command, Id};
 
-pub(super) fn command(
-    id: Id,
-    request: &Request<'_>,
-    protocol: Protocol,
-    reply: &mut Vec<u8>,
-) -> Result<(), Refusal> {
+pub(super) fn command(id: Id, request: &Request<'_>, reply: &mut Vec<u8>) -> Result<(), Refusal> {
     match id {
         Id::Command => {
             encode::array(reply, table::all().count());
@@ -30,10 +24,9 @@ pub(super) fn command(
         Id::CommandInfo => {
             encode::array(reply, request.len() - 2);
             for name in request.args().skip(2) {
-                match (find(name), protocol) {
-                    (Some(command), _) => docs::info(command, reply),
-                    (None, Protocol::Resp2) => encode::null_array(reply),
-                    (None, Protocol::Resp3) => encode::null(reply),
+                match find(name) {
+                    Some(command) => docs::info(command, reply),
+                    None => encode::null(reply),
                 }
             }
         }
@@ -129,10 +122,22 @@ fn keys(id: Id, request: &Request<'_>, reply: &mut Vec<u8>) -> Result<(), Refusa
         }
         encode::array(reply, 2);
         encode::bulk(reply, key);
-        encode::set(reply, command.keys.flags.len());
-        for flag in command.keys.flags {
-            encode::simple(reply, flag);
-        }
+        let flags = key_flags(command, request);
+        encode::set(reply, flags.len());
+        flags.iter().for_each(|flag| encode::simple(reply, flag));
     }
     Ok(())
+}
+
+/// What is done to a command's keys. SET is the one whose options decide.
+fn key_flags(command: &Command, request: &Request<'_>) -> &'static [&'static str] {
+    if command.id != Id::Set {
+        return command.keys.flags;
+    }
+    let get = |arg: &[u8]| arg.eq_ignore_ascii_case(b"GET");
+    if request.args().skip(5).any(get) {
+        &["RW", "access", "update"]
+    } else {
+        &["OW", "update"]
+    }
 }

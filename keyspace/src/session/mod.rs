@@ -491,7 +491,7 @@ impl State {
                     connection::time(host.now(), reply);
                     Ok(())
                 }
-                id => introspection::command(id, request, self.protocol, reply),
+                id => introspection::command(id, request, reply),
             },
         }
     }

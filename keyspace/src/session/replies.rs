@@ -316,7 +316,7 @@ mod tests {
     #[test]
     fn the_guess_at_a_replys_size_rises_at_once_and_falls_slowly() {
         let mut replies = Replies::new();
-        let mut once = |replies: &mut Replies, length: usize| {
+        let once = |replies: &mut Replies, length: usize| {
             let slot = replies.expect(Kind::Read, STYLE, 10);
             replies.complete(slot, Outcome::Reply(&vec![b'+'; length]));
             replies.output.clear();

@@ -1,0 +1,15 @@
+//! Sessions and the state machine together, over a node of one.
+
+#![expect(clippy::unwrap_used, reason = "a test that unwraps asserts")]
+
+mod clients;
+mod cluster;
+mod commands;
+mod connection;
+mod determinism;
+mod expiry;
+mod harness;
+mod hostile;
+mod order;
+mod pipelines;
+mod table;
