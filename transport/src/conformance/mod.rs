@@ -2,7 +2,7 @@
 //!
 //! A transport of your own passes when this compiles and runs green:
 //!
-//! ```ignore
+//! ```text
 //! transport::conformance!(MyNetwork::new());
 //! ```
 //!
@@ -73,7 +73,7 @@ pub enum Threads {
     Two,
 }
 
-/// Runs one case to its end; what [`conformance!`](crate::conformance) expands to.
+/// Runs one case to its end; what [`conformance!`](crate::conformance!) expands to.
 ///
 /// # Panics
 /// When the case reports a violation: this is a test.
@@ -95,7 +95,7 @@ pub fn run(threads: Threads, case: impl Future<Output = Result<(), Violation>>) 
     }
 }
 
-/// Expands to the whole suite for a [`Network`](crate::conformance::Network), given as an
+/// Expands to the whole suite for a [`Network`](mod@crate::conformance), given as an
 /// expression that makes a new one.
 #[macro_export]
 macro_rules! conformance {

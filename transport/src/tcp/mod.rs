@@ -6,9 +6,9 @@
 //! run on the runtime that [`TcpTransport::bind`] was called on, of one thread or of many,
 //! and end when the transport is dropped.
 //!
-//! Left out: encryption. [`handshake`](crate::handshake) and [`connection`] are generic over
-//! the stream's halves; only [`accept`] and [`dial`] name TCP, and a TLS stream belongs
-//! between their socket options and their handshake.
+//! Left out: encryption. `handshake` and `connection` are generic over the stream's halves;
+//! only `accept` and `dial` name TCP, and a TLS stream belongs between their socket options
+//! and their handshake.
 
 mod accept;
 mod connection;
