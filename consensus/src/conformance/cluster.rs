@@ -86,8 +86,8 @@ pub struct Cluster<'a, C: Consensus> {
     pub fetch_most: usize,
     /// Whether every answer to a fetch comes twice, and after one that nobody asked for.
     pub fetch_noise: bool,
-    /// Whether the log store says that it cannot read its entries.
-    pub fetch_corrupt: bool,
+    /// The node whose log store says that it cannot read its entries.
+    pub fetch_corrupt: Option<NodeId>,
     /// Whether every message is compared, field by field, with what its peer decodes.
     pub compare_messages: bool,
     /// Keeps every message sent, for cases that send them again.
@@ -130,7 +130,7 @@ impl<'a, C: Consensus> Cluster<'a, C> {
             disk_us: (300, 1_500),
             fetch_most: usize::MAX,
             fetch_noise: false,
-            fetch_corrupt: false,
+            fetch_corrupt: None,
             compare_messages: false,
             record: None,
             judged: true,

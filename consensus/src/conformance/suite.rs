@@ -77,6 +77,10 @@ suite! { $
     unconfirmed_reads_are_refused_in_the_end
     step_down_answers_reads_not_leader
 
+    scattered_entries_of_a_crashed_leader_leave_no_holes
+    hearing_of_a_commit_does_not_bless_stale_entries
+    branches_of_several_deposed_leaders_become_one_history
+
     slow_follower_catches_up_by_fetch
     fetch_answers_with_stale_ids_are_dropped
     unreadable_entries_are_not_asked_for_without_pause

@@ -2,7 +2,7 @@
 //! heals and the cluster owes progress, agreement and an answer to every request.
 //!
 //! A failure names its seed. `CONFORMANCE_SEED=17` runs that seed alone; `CONFORMANCE_SEEDS=5000`
-//! runs that many instead of a hundred.
+//! runs that many instead of three hundred.
 
 use super::{Cluster, Configure, millis};
 use crate::{Consensus, Input, Micros, NodeId, ReadMode};
@@ -96,7 +96,7 @@ pub(super) fn seeds() -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
     match number("CONFORMANCE_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("CONFORMANCE_SEEDS").unwrap_or(100),
+        None => 0..number("CONFORMANCE_SEEDS").unwrap_or(300),
     }
 }
 

@@ -232,7 +232,7 @@ impl<C: Consensus> Cluster<'_, C> {
         self.say(format_args!("everything heals"));
         self.net.heal();
         self.disk_us = (300, 1_500);
-        (self.fetch_most, self.fetch_corrupt) = (usize::MAX, false);
+        (self.fetch_most, self.fetch_corrupt) = (usize::MAX, None);
         for message in std::mem::take(&mut self.held) {
             let (from, to, bytes) = (message.from, message.to, message.bytes);
             self.at(self.now + Micros(10), Event::Arrive { from, to, bytes });

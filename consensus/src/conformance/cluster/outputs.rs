@@ -245,7 +245,7 @@ impl<C: Consensus> Cluster<'_, C> {
         let node = self.node_mut(id);
         node.fetches += 1;
         let life = node.life;
-        let result = if self.fetch_corrupt {
+        let result = if self.fetch_corrupt == Some(id) {
             Fetched::Corrupt
         } else {
             let most = self.fetch_most;
