@@ -18,13 +18,16 @@
 //! Snapshots, data types besides strings, and undoing: a committed command is never undone, so
 //! whatever can be refused is refused before the first write.
 
+mod counters;
 mod counting;
+mod dispatch;
 mod edit;
 mod expiry;
 mod keys;
 mod options;
 mod persisted;
 mod read;
+mod several;
 mod strings;
 mod ttl;
 
@@ -33,14 +36,11 @@ use std::cell::RefCell;
 use replication::{EntryInfo, Membership, Millis, Position, Query, SEMANTICS, StateMachine};
 use storage::{Engine, EngineError};
 
-use self::edit::Edit;
+use self::dispatch::{MALFORMED, decode};
 use self::persisted::State;
-use self::read::Look;
-use crate::command::{self, Encoded};
-use crate::key::DATABASE_MAX;
 use crate::overview::DatabaseStatistics;
 use crate::refusal::Refusal;
-use crate::table::{self, Command, Id, flags};
+use crate::table::flags;
 
 /// A scratch buffer that has grown beyond this is given back after use.
 const SCRATCH_BYTES_MAX: usize = 1 << 20;
@@ -197,122 +197,7 @@ impl<E: Engine> Keyspace<E> {
         *cached = Some(counted.clone());
         Ok(counted)
     }
-
-    fn execute(&mut self, bytes: &[u8], wanted: bool, reply: &mut Vec<u8>) -> Result<(), Stop> {
-        let (command, encoded) = decode(bytes)?;
-        if !command.is(flags::WRITE) {
-            // A read that travelled in the log changes nothing: only who waits for it executes it.
-            if !wanted {
-                return Ok(());
-            }
-            let now = Now {
-                group: self.group_time,
-                clock: Millis(0),
-            };
-            return self.read(command, encoded, now, reply);
-        }
-        *self.statistics.get_mut() = None;
-        let mut edit = Edit {
-            engine: &mut self.engine,
-            database: encoded.database,
-            now: self.group_time,
-            row: self.row.get_mut(),
-            value: &mut self.value,
-            index_row: &mut self.index_row,
-            next_due: &mut self.next_due,
-            known: None,
-        };
-        let args = encoded.args;
-        match command.id {
-            Id::Set => strings::set(&mut edit, args, reply),
-            Id::MSet => strings::mset(&mut edit, args, reply),
-            Id::MSetNx => strings::msetnx(&mut edit, args, reply),
-            Id::SetNx => strings::setnx(&mut edit, args, reply),
-            Id::SetEx => strings::setex(&mut edit, args, options::Unit::Seconds, reply),
-            Id::PSetEx => strings::setex(&mut edit, args, options::Unit::Millis, reply),
-            Id::GetSet => strings::getset(&mut edit, args, reply),
-            Id::GetDel => strings::getdel(&mut edit, args, reply),
-            Id::GetEx => strings::getex(&mut edit, args, reply),
-            Id::Append => strings::append(&mut edit, args, reply),
-            Id::Incr => strings::increment(&mut edit, args, strings::Step::Up, reply),
-            Id::Decr => strings::increment(&mut edit, args, strings::Step::Down, reply),
-            Id::IncrBy => strings::increment(&mut edit, args, strings::Step::UpBy, reply),
-            Id::DecrBy => strings::increment(&mut edit, args, strings::Step::DownBy, reply),
-            Id::Del | Id::Unlink => keys::del(&mut edit, args, reply),
-            Id::FlushAll => keys::flushall(&mut edit, args, reply),
-            Id::FlushDb => keys::flushdb(&mut edit, args, reply),
-            Id::Expire | Id::PExpire | Id::ExpireAt | Id::PExpireAt => {
-                ttl::expire(&mut edit, command, args, reply)
-            }
-            Id::Persist => ttl::persist(&mut edit, args, reply),
-            other => unreachable!("{other:?} is a write in the table and nowhere else"),
-        }
-    }
-
-    fn read(
-        &self,
-        command: &Command,
-        encoded: Encoded<'_>,
-        now: Now,
-        reply: &mut Vec<u8>,
-    ) -> Result<(), Stop> {
-        let mut row = self.row.borrow_mut();
-        let mut look = Look {
-            engine: &self.engine,
-            database: encoded.database,
-            now,
-            row: &mut row,
-        };
-        let args = encoded.args;
-        match command.id {
-            Id::Get => strings::get(&mut look, args, reply),
-            Id::MGet => strings::mget(&mut look, args, reply),
-            Id::StrLen => strings::strlen(&mut look, args, reply),
-            Id::GetRange => strings::getrange(&mut look, args, reply),
-            Id::Exists | Id::Touch => keys::exists(&mut look, args, reply),
-            Id::Type => keys::type_of(&mut look, args, reply),
-            Id::Ttl | Id::PTtl | Id::ExpireTime | Id::PExpireTime => {
-                ttl::ttl(&mut look, command.id, args, reply)
-            }
-            Id::DbSize => self.dbsize(encoded.database, now, reply),
-            Id::ClusterCountKeysInSlot => {
-                counting::count_keys_in_slot(&look, self.next_due, args, reply)
-            }
-            Id::ClusterGetKeysInSlot => counting::keys_in_slot(&look, self.next_due, args, reply),
-            other => unreachable!("{other:?} is a read in the table and nowhere else"),
-        }
-    }
-
-    fn dbsize(&self, database: u16, now: Now, reply: &mut Vec<u8>) -> Result<(), Stop> {
-        counting::needs_tick(self.next_due, now)?;
-        let statistics = self.statistics().map_err(Stop::Failed)?;
-        let keys = statistics
-            .iter()
-            .find(|statistics| statistics.database == database)
-            .map_or(0, |statistics| statistics.keys);
-        resp::encode::integer(reply, i64::try_from(keys).unwrap_or(i64::MAX));
-        Ok(())
-    }
 }
-
-/// The command that `bytes` name, with the right number of arguments.
-#[inline]
-fn decode(bytes: &[u8]) -> Result<(&'static Command, Encoded<'_>), Refusal> {
-    let encoded = command::decode(bytes).ok_or(MALFORMED)?;
-    let command = table::by_number(encoded.number).ok_or(MALFORMED)?;
-    if encoded.database > DATABASE_MAX {
-        return Err(MALFORMED);
-    }
-    // A subcommand's arity counts its container's name as well.
-    let names = if command.name.contains('|') { 2 } else { 1 };
-    if !command.takes(encoded.args.left().saturating_add(names)) {
-        return Err(Refusal::Arity(command.name));
-    }
-    Ok((command, encoded))
-}
-
-const MALFORMED: Refusal =
-    Refusal::Text("ERR a command arrived malformed and was not executed: report this as a bug");
 
 impl<E: Engine> StateMachine for Keyspace<E> {
     type Error = KeyspaceError;

@@ -9,7 +9,7 @@ use super::options::{Expiry, Of, Options, Unit};
 use super::read::Look;
 use super::{MALFORMED, Stop};
 use crate::command::Args;
-use crate::number::{self, Decimal};
+use crate::number;
 use crate::refusal::Refusal;
 use crate::value::Header;
 
@@ -86,7 +86,7 @@ fn put_or_remove<E: Engine>(
     }
 }
 
-fn bulk_or_null(reply: &mut Vec<u8>, content: Option<&[u8]>) {
+pub(super) fn bulk_or_null(reply: &mut Vec<u8>, content: Option<&[u8]>) {
     match content {
         Some(content) => encode::bulk(reply, content),
         None => encode::null(reply),
@@ -132,58 +132,6 @@ pub(super) fn setnx<E: Engine>(
     Ok(())
 }
 
-/// MSET: every key, blindly.
-pub(super) fn mset<E: Engine>(
-    edit: &mut Edit<'_, E>,
-    args: Args<'_>,
-    reply: &mut Vec<u8>,
-) -> Result<(), Stop> {
-    put_pairs(edit, args, "mset")?;
-    encode::simple(reply, "OK");
-    Ok(())
-}
-
-/// MSETNX: every key, or none if one of them exists.
-pub(super) fn msetnx<E: Engine>(
-    edit: &mut Edit<'_, E>,
-    args: Args<'_>,
-    reply: &mut Vec<u8>,
-) -> Result<(), Stop> {
-    if !args.left().is_multiple_of(2) {
-        return Err(Refusal::Arity("msetnx").into());
-    }
-    let mut pairs = args.clone();
-    while let (Some(key), Some(_)) = (pairs.next(), pairs.next()) {
-        if edit.find(key)?.is_some() {
-            encode::integer(reply, 0);
-            return Ok(());
-        }
-    }
-    put_pairs(edit, args, "msetnx")?;
-    encode::integer(reply, 1);
-    Ok(())
-}
-
-fn put_pairs<E: Engine>(
-    edit: &mut Edit<'_, E>,
-    mut args: Args<'_>,
-    command: &'static str,
-) -> Result<(), Stop> {
-    let count = args.left();
-    if !count.is_multiple_of(2) {
-        return Err(Refusal::Arity(command).into());
-    }
-    // All or nothing: a list that is cut short is found out before anything is written.
-    if args.clone().count() != count {
-        return Err(MALFORMED.into());
-    }
-    while let (Some(key), Some(content)) = (args.next(), args.next()) {
-        edit.select(key);
-        edit.put(None, content)?;
-    }
-    Ok(())
-}
-
 /// GET.
 #[inline]
 pub(super) fn get<E: Engine>(
@@ -193,20 +141,6 @@ pub(super) fn get<E: Engine>(
 ) -> Result<(), Stop> {
     let found = look.find(next(&mut args)?)?;
     bulk_or_null(reply, found.as_ref().map(|found| found.content()));
-    Ok(())
-}
-
-/// MGET.
-pub(super) fn mget<E: Engine>(
-    look: &mut Look<'_, E>,
-    mut args: Args<'_>,
-    reply: &mut Vec<u8>,
-) -> Result<(), Stop> {
-    encode::array(reply, args.left());
-    while args.left() > 0 {
-        let found = look.find(next(&mut args)?)?;
-        bulk_or_null(reply, found.as_ref().map(|found| found.content()));
-    }
     Ok(())
 }
 
@@ -337,44 +271,5 @@ pub(super) fn append<E: Engine>(
     edit.value.extend_from_slice(more);
     edit.store(expires)?;
     encode::integer(reply, i64::try_from(length).unwrap_or(i64::MAX));
-    Ok(())
-}
-
-/// By how much a counter changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    Up,
-    Down,
-    UpBy,
-    DownBy,
-}
-
-/// INCR, DECR, INCRBY and DECRBY. The expiry stays.
-pub(super) fn increment<E: Engine>(
-    edit: &mut Edit<'_, E>,
-    mut args: Args<'_>,
-    step: Step,
-    reply: &mut Vec<u8>,
-) -> Result<(), Stop> {
-    let key = next(&mut args)?;
-    let by = match step {
-        Step::Up => 1,
-        Step::Down => -1,
-        Step::UpBy => number::parse(next(&mut args)?).ok_or(Refusal::NotInteger)?,
-        Step::DownBy => number::parse(next(&mut args)?)
-            .ok_or(Refusal::NotInteger)?
-            .checked_neg()
-            .ok_or(Refusal::DecrementOverflow)?,
-    };
-    let (expires, value) = match edit.find(key)? {
-        Some(found) => {
-            let value = number::parse(found.content()).ok_or(Refusal::NotInteger)?;
-            (found.header.expires, value)
-        }
-        None => (None, 0),
-    };
-    let value = value.checked_add(by).ok_or(Refusal::Overflow)?;
-    edit.put(expires, Decimal::new(value).as_ref())?;
-    encode::integer(reply, value);
     Ok(())
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use resp::{Request, encode};
 
 use super::connection::{client_name, graphic};
-use super::{Mute, State, help, printable};
+use super::state::{Mute, State};
+use super::texts::{help, printable};
 use crate::clients::{ClientInfo, KillFilter};
 use crate::host::Host;
 use crate::number;

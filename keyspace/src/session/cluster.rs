@@ -9,7 +9,8 @@ use std::fmt::Write as _;
 
 use resp::{Request, encode};
 
-use super::{State, help, printable};
+use super::state::State;
+use super::texts::{help, printable};
 use crate::host::Host;
 use crate::key::{self, SLOTS};
 use crate::overview::{MemberInfo, Overview};

@@ -2,7 +2,7 @@
 
 use resp::{Request, encode};
 
-use super::{help, printable};
+use super::texts::{help, printable};
 use crate::glob;
 use crate::host::Host;
 use crate::refusal::Refusal;

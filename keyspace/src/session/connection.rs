@@ -5,7 +5,8 @@ use std::time::Duration;
 use resp::{Request, encode};
 
 use super::replies::Protocol;
-use super::{Mute, State, printable};
+use super::state::{Mute, State};
+use super::texts::printable;
 use crate::host::Host;
 use crate::number;
 use crate::refusal::Refusal;

@@ -2,7 +2,8 @@
 
 use resp::{Request, encode};
 
-use super::{docs, help};
+use super::docs;
+use super::texts::help;
 use crate::glob;
 use crate::refusal::Refusal;
 use crate::table::{self, Command, Id};

@@ -94,6 +94,10 @@ pub(super) struct Replies {
 /// cannot ask for thousands of large values before the first of them shows how large they are.
 const FIRST_GUESS_BYTES: usize = 64 << 10;
 
+/// How much empty room is kept for the next replies.
+const KEPT_BYTES_MAX: usize = 1 << 20;
+const KEPT_PLACES_MAX: usize = 1_024;
+
 impl Replies {
     pub(super) fn new() -> Self {
         Replies {
@@ -119,6 +123,16 @@ impl Replies {
     /// What the replies still to come may weigh, going by those that came lately.
     pub(super) fn expected_bytes(&self) -> usize {
         self.places.len().saturating_mul(self.typical_bytes)
+    }
+
+    /// Gives back what a burst has left behind, so that an idle connection costs little.
+    pub(super) fn trim(&mut self) {
+        if self.output.is_empty() && self.output.capacity() > KEPT_BYTES_MAX {
+            self.output = Vec::new();
+        }
+        if self.places.is_empty() && self.places.capacity() > KEPT_PLACES_MAX {
+            self.places = VecDeque::new();
+        }
     }
 
     /// Takes the next place, for a reply to come.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use resp::Request;
 
 use super::replies::Kind;
-use super::{Block, State};
+use super::state::{Block, State};
 use crate::host::{Host, Wait};
 use crate::number;
 use crate::refusal::Refusal;
