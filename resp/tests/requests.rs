@@ -306,6 +306,14 @@ fn lines_that_do_not_end_are_refused_at_their_limit() {
         input.extend_from_slice(b"\r\n");
         assert_eq!(refused(limits, &input), Some(error));
     }
+    // A header of usual length is never too long, whole or in pieces.
+    let tiny = Limits {
+        max_inline: 4,
+        ..Limits::default()
+    };
+    let input = b"*1\r\n$123456789\r\nx";
+    let outcome = decode_every_way(tiny, input);
+    assert_eq!((outcome.error, outcome.left), (None, input.len()));
     // At Redis' own limit: 64 KiB without a line end are fine, one byte more is not.
     let mut line = vec![b'a'; 64 * 1024];
     let default = Limits::default();
@@ -378,4 +386,12 @@ fn a_decoder_starts_over_after_an_error() {
     assert!(decoder.decode(b"*2\r\n$1\r\na\r\n$-1\r\n").is_err());
     let request = decoder.decode(b"*1\r\n$1\r\nb\r\n").unwrap().unwrap();
     assert_eq!(request.args().collect::<Vec<_>>(), [b"b"]);
+}
+
+#[test]
+#[should_panic(expected = "only grows")]
+fn bytes_of_an_incomplete_request_cannot_be_taken_away() {
+    let mut decoder = RequestDecoder::new(Limits::default());
+    assert!(decoder.decode(b"*1\r\n$4\r\nPI").unwrap().is_none());
+    let _ = decoder.decode(b"PING\r\n");
 }
