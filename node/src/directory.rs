@@ -22,7 +22,6 @@ mod identity;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use consensus::{DiskId, NodeId};
@@ -88,11 +87,6 @@ impl Directory {
     /// How often the node has been started on this disk, this time included.
     pub(crate) fn boot(&self) -> u64 {
         self.identity.boot
-    }
-
-    /// The disks of the peers met so far.
-    pub(crate) fn disks(&self) -> &BTreeMap<NodeId, DiskId> {
-        &self.identity.disks
     }
 
     /// Checks the disk with which `peer` came; the first contact binds it.

@@ -210,11 +210,3 @@ impl NodeStatus {
     /// Entries.
     const BEHIND: u64 = 1_000;
 }
-
-/// This process' resident memory in bytes; zero where /proc does not say.
-pub(crate) fn resident_bytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
-}

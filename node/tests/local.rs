@@ -1,6 +1,9 @@
 //! `lockstep local` as people use it: real processes, and what becomes of them.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where something is missing")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails where something is missing"
+)]
 
 use std::fs::{self, File, TryLockError};
 use std::net::TcpListener;

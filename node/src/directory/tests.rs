@@ -268,7 +268,7 @@ fn the_first_contact_binds_a_peers_disk_for_ever() {
     drop(directory);
 
     let mut directory = open(root.path()).unwrap();
-    assert_eq!(directory.disks().get(&NodeId(3)), Some(&DiskId(7)));
+    assert_eq!(directory.identity.disks.get(&NodeId(3)), Some(&DiskId(7)));
     directory.meet(NodeId(3), DiskId(7)).unwrap();
     assert_eq!(
         directory
@@ -314,7 +314,7 @@ fn copies_of_a_disk_and_no_disk_are_refused() {
         none.to_string(),
         "node 3 came without a disk id and is not let in"
     );
-    assert_eq!(directory.disks().len(), 1);
+    assert_eq!(directory.identity.disks.len(), 1);
 }
 
 #[test]
@@ -325,7 +325,7 @@ fn a_binding_that_cannot_be_written_is_not_made() {
     fs::create_dir(root.path().join(identity::NEW)).unwrap();
     let error = directory.meet(NodeId(2), DiskId(7)).unwrap_err();
     assert!(matches!(error, DirectoryError::Io { .. }), "{error}");
-    assert!(directory.disks().is_empty());
+    assert!(directory.identity.disks.is_empty());
     fs::remove_dir(root.path().join(identity::NEW)).unwrap();
     directory.meet(NodeId(2), DiskId(8)).unwrap();
 }
