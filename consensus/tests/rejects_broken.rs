@@ -82,9 +82,11 @@ rejections! {
     leading_before_persisted: VotesBeforePersisted
         => entries_leave_only_after_hard_state_of_their_epoch, "a crash would undo that";
     forgetting_the_hard_state: ForgetsHardState
-        => no_epoch_is_led_twice_across_restarts, "has two leaders";
+        => vote_is_kept_across_a_crash, "has two leaders";
     voting_twice_after_a_restart: StartsWithoutHardState
-        => crash_of_one_at_any_write_keeps_committed_entries, "has two leaders";
+        => vote_is_kept_across_a_crash, "has two leaders";
+    leading_twice_after_a_restart: StartsWithoutHardState
+        => no_epoch_is_led_twice_across_restarts, "";
     swallowing_truncation: SwallowsTruncation
         => restart_finds_the_log_it_left, "believes its log to be";
     swallowing_purges: SwallowsPurge

@@ -16,7 +16,7 @@ impl<M> Fault<M> for SwallowsAnswers {
     fn output(&mut self, _now: Micros, output: Output<M>) -> Pass<M> {
         if matches!(output, Output::Done { .. }) {
             self.answers += 1;
-            if self.answers % 5 == 0 {
+            if self.answers.is_multiple_of(5) {
                 return Pass::nothing();
             }
         }

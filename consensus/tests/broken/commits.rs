@@ -27,7 +27,7 @@ impl<M> Fault<M> for CommitsWithHoles {
     fn output(&mut self, _now: Micros, output: Output<M>) -> Pass<M> {
         match output {
             Output::Commit(mut entries) => {
-                entries.retain(|entry| entry.index.0 % 7 != 0);
+                entries.retain(|entry| !entry.index.0.is_multiple_of(7));
                 Pass::on(Output::Commit(entries))
             }
             other => Pass::on(other),

@@ -118,6 +118,7 @@ impl<M> Fault<M> for PurgesTooMuch {
 pub(crate) struct WaitsForItsOwnDisk<M> {
     waiting: Vec<Output<M>>,
     written: u64,
+    persisted: u64,
 }
 
 impl<M> Default for WaitsForItsOwnDisk<M> {
@@ -125,6 +126,7 @@ impl<M> Default for WaitsForItsOwnDisk<M> {
         WaitsForItsOwnDisk {
             waiting: Vec::new(),
             written: 0,
+            persisted: 0,
         }
     }
 }
@@ -132,7 +134,10 @@ impl<M> Default for WaitsForItsOwnDisk<M> {
 impl<M: Message> Fault<M> for WaitsForItsOwnDisk<M> {
     fn input(&mut self, _now: Micros, input: Input<M>) -> Pass<M> {
         let mut pass = Pass::nothing();
-        if matches!(&input, Input::Persisted(seq) if seq.0 >= self.written) {
+        if let Input::Persisted(seq) = &input {
+            self.persisted = seq.0;
+        }
+        if self.persisted == self.written {
             pass.outputs = std::mem::take(&mut self.waiting);
         }
         pass.and_back(input)
@@ -144,7 +149,9 @@ impl<M: Message> Fault<M> for WaitsForItsOwnDisk<M> {
                 self.written = seq.0;
                 Pass::on(Output::Write { seq, ops })
             }
-            Output::Send { to, message } if message.channel() == Channel::Bulk => {
+            Output::Send { to, message }
+                if message.channel() == Channel::Bulk && self.persisted < self.written =>
+            {
                 self.waiting.push(Output::Send { to, message });
                 Pass::nothing()
             }

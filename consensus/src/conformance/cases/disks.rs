@@ -5,7 +5,7 @@ use crate::{Consensus, NodeId, Role};
 
 /// A leader whose writes stop being persisted gives up, and the others go on without it.
 pub fn hung_disk_resigns<C: Consensus>(configure: Configure<'_, C>) {
-    each_size::<C>(configure, &[1, 3, 5], |cluster| {
+    each_size::<C>(configure, &[3, 5, 1], |cluster| {
         let hung = cluster.elect();
         cluster.commit(1);
         cluster.hang_disk(hung);

@@ -107,6 +107,30 @@ pub fn vote_waits_for_persisted<C: Consensus>(configure: Configure<'_, C>) {
     }
 }
 
+/// A vote that was given stays given. The moment a leader is elected it is cut off, and its voter
+/// crashes, before it has heard anything but the request for its vote; then that voter meets a
+/// third node that knows nothing. What they elect leads another epoch.
+pub fn vote_is_kept_across_a_crash<C: Consensus>(configure: Configure<'_, C>) {
+    for seed in 0..8 {
+        let mut cluster = Cluster::<C>::down(configure, 3, seed);
+        cluster.start(NodeId(1));
+        cluster.start(NodeId(2));
+        let led = cluster.run_until(super::LIMIT, |cluster| cluster.leader().is_some());
+        cluster.check(led, "two of three nodes elect nobody");
+        let leader = cluster.leader().unwrap_or_default();
+        let voter = cluster.follower();
+        cluster.lose_under_way(leader);
+        cluster.isolate(&[leader]);
+        cluster.restart(voter);
+        cluster.start(NodeId(3));
+        let other = |cluster: &Cluster<'_, C>| cluster.leader().is_some_and(|l| l != leader);
+        let led = cluster.run_until(super::LIMIT, other);
+        cluster.check(led, "nobody succeeds the leader that is cut off");
+        cluster.commit(2);
+        cluster.converge();
+    }
+}
+
 /// A node whose disk has never taken anything in leads nothing and accepts nothing: if it crashed
 /// and came back without its hard state, it could fill the same epoch with other entries.
 pub fn entries_leave_only_after_hard_state_of_their_epoch<C: Consensus>(
