@@ -124,9 +124,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(&'static Command, Encoded<'_>), Re
     if encoded.database > DATABASE_MAX {
         return Err(MALFORMED);
     }
-    // A subcommand's arity counts its container's name as well.
-    let names = if command.name.contains('|') { 2 } else { 1 };
-    if !command.takes(encoded.args.left().saturating_add(names)) {
+    // Arity counts the words of the name, which are not among the arguments.
+    if !command.takes(encoded.args.left().saturating_add(command.words)) {
         return Err(Refusal::Arity(command.name));
     }
     Ok((command, encoded))

@@ -126,12 +126,13 @@ impl Condition {
     pub(super) fn parse<'a>(args: impl Iterator<Item = &'a [u8]>) -> Result<Condition, Refusal> {
         let mut condition = Condition::default();
         for option in args {
-            let flag = match option.to_ascii_uppercase().as_slice() {
-                b"NX" => &mut condition.if_none,
-                b"XX" => &mut condition.if_some,
-                b"GT" => &mut condition.if_later,
-                b"LT" => &mut condition.if_earlier,
-                _ => return Err(unsupported(option)),
+            let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
+            let flag = match () {
+                () if is("NX") => &mut condition.if_none,
+                () if is("XX") => &mut condition.if_some,
+                () if is("GT") => &mut condition.if_later,
+                () if is("LT") => &mut condition.if_earlier,
+                () => return Err(unsupported(option)),
             };
             *flag = true;
         }

@@ -181,13 +181,13 @@ impl State {
             false if self.replies.logged > 0 => (Kind::LoggedRead, Access::Write),
             false => (Kind::Read, Access::Read),
         };
-        let names = if command.name.contains('|') { 2 } else { 1 };
-        command::encode(
-            &mut self.command,
-            self.database,
-            number,
-            request.args().skip(names),
-        );
+        // CLUSTER describes database 0, whichever is selected.
+        let database = match command.group {
+            Group::Cluster => 0,
+            _ => self.database,
+        };
+        let args = request.args().skip(command.words);
+        command::encode(&mut self.command, database, number, args);
         let style = self.begin(command);
         let slot = self.replies.expect(kind, style, self.command.len());
         host.submit(slot, access, &self.command);

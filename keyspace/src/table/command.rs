@@ -64,6 +64,8 @@ impl Keys {
 pub struct Command {
     /// Its name in lower case; a subcommand's is `container|name`.
     pub name: &'static str,
+    /// How many words of a request its name takes: 2 for a subcommand.
+    pub words: usize,
     /// Which it is.
     pub id: Id,
     /// How many arguments it takes, the name included; at least so many when negative.
@@ -94,6 +96,7 @@ impl Command {
     pub(super) const fn new(name: &'static str, id: Id, arity: i16) -> Self {
         Command {
             name,
+            words: words(name.as_bytes()),
             id,
             arity,
             flags: 0,
@@ -229,6 +232,18 @@ impl Command {
             _ => self.categories.contains(category),
         })
     }
+}
+
+const fn words(name: &[u8]) -> usize {
+    let mut words = 1;
+    let mut i = 0;
+    while i < name.len() {
+        if name[i] == b'|' {
+            words += 1;
+        }
+        i += 1;
+    }
+    words
 }
 
 /// The row of a container's HELP, all of which are alike.

@@ -190,6 +190,7 @@ fn databases_are_those_of_the_configuration() {
         ("SET k zero", "+OK"),
         ("SELECT 3", "+OK"),
         ("GET k", "$-1"),
+        ("CLUSTER COUNTKEYSINSLOT 7629", ":1"),
         ("SET k three", "+OK"),
         ("SELECT 4", range),
         ("GET k", "$5 three"),
