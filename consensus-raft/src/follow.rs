@@ -22,10 +22,17 @@ pub(crate) struct Following {
     acked: Index,
     /// Whether an append waits for its answer.
     owes_ack: bool,
+    /// Whether a part of an answer is news, since a write has become durable.
+    news: bool,
     pub(crate) reads: Asking,
 }
 
 impl Following {
+    /// A write has become durable.
+    pub(crate) const fn persisted(&mut self) {
+        self.news = true;
+    }
+
     /// A snapshot up to `index` is installed: that much is the leader's, and the leader should
     /// know.
     pub(crate) fn holds_snapshot(&mut self, index: Index) {
@@ -157,7 +164,10 @@ impl Raft {
             }
             // The leader does not know of what was acknowledged above `prev`: it was lost, or is
             // under way. Say it again.
-            following.acked = following.acked.min(prev.index);
+            if following.acked > prev.index {
+                following.acked = prev.index;
+                following.news = true;
+            }
             self.dirty = true;
             let answer = Message::HeartbeatAck {
                 term: self.hard.term,
@@ -184,9 +194,10 @@ impl Raft {
         let durable = self.durability.durable(self.log.last().index);
         let matched = durable.min(following.received);
         let complete = durable >= following.received;
+        let news = core::mem::take(&mut following.news);
         if let Some(leader) = self.leader
             && self.durability.hard_state_durable()
-            && (matched > following.acked || (following.owes_ack && complete))
+            && ((news && matched > following.acked) || (following.owes_ack && complete))
         {
             following.acked = matched;
             following.owes_ack &= !complete;

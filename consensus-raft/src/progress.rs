@@ -16,12 +16,20 @@ use crate::config::Config;
 /// How entries are sent to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// One append at a time, until one is accepted; `sent_at` while it is under way.
-    Probe { sent_at: Option<Micros> },
+    /// One append at a time, until one is accepted: the one under way, if any.
+    Probe { sent: Option<Probe> },
     /// As many as the window holds.
     Replicate,
     /// None: the peer needs a snapshot. `sending` until the host says how that went.
     Snapshot { sending: bool },
+}
+
+/// The append that is under way to a peer that is being probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Probe {
+    at: Micros,
+    last: Index,
+    bytes: usize,
 }
 
 /// A peer as its leader sees it.
@@ -51,7 +59,7 @@ impl Progress {
     /// A peer of which nothing is known, except that it was alive at `now`.
     pub(crate) fn new(now: Micros, next_index: Index) -> Self {
         Progress {
-            mode: Mode::Probe { sent_at: None },
+            mode: Mode::Probe { sent: None },
             match_index: Index::ZERO,
             next_index,
             received: Index::ZERO,
@@ -68,7 +76,7 @@ impl Progress {
     /// Whether another append may be sent now.
     pub(crate) fn may_send(&self, config: &Config) -> bool {
         match self.mode {
-            Mode::Probe { sent_at } => sent_at.is_none(),
+            Mode::Probe { sent } => sent.is_none(),
             Mode::Replicate => {
                 self.window.len() < config.max_in_flight_messages
                     && self.window_bytes < config.max_in_flight_bytes
@@ -80,17 +88,25 @@ impl Progress {
     /// Books an append of entries up to `last`.
     pub(crate) fn sent(&mut self, now: Micros, last: Index, bytes: usize) {
         match &mut self.mode {
-            Mode::Probe { sent_at } => *sent_at = Some(now),
-            Mode::Replicate if last >= self.next_index => {
-                if self.window.is_empty() {
-                    self.sign_at = now;
-                }
-                self.window.push_back((last, bytes));
-                self.window_bytes += bytes;
-                self.next_index = last.next();
+            Mode::Probe { sent } => {
+                *sent = Some(Probe {
+                    at: now,
+                    last,
+                    bytes,
+                });
             }
+            Mode::Replicate if last >= self.next_index => self.enter_window(now, last, bytes),
             Mode::Replicate | Mode::Snapshot { .. } => {}
         }
+    }
+
+    fn enter_window(&mut self, now: Micros, last: Index, bytes: usize) {
+        if self.window.is_empty() {
+            self.sign_at = now;
+        }
+        self.window.push_back((last, bytes));
+        self.window_bytes += bytes;
+        self.next_index = last.next();
     }
 
     /// The peer durably holds the log up to `matched`.
@@ -109,13 +125,16 @@ impl Progress {
             }
         }
         // An acknowledgement from before the probe says nothing about the probe.
-        let settles = match self.mode {
-            Mode::Probe { .. } => matched >= self.next_index.prev(),
-            Mode::Snapshot { .. } => matched >= self.next_index,
-            Mode::Replicate => false,
-        };
-        if settles {
-            self.mode = Mode::Replicate;
+        match self.mode {
+            Mode::Probe { sent } if matched >= self.next_index.prev() => {
+                self.mode = Mode::Replicate;
+                // What the probe carried is under way, and need not be sent again.
+                if let Some(probe) = sent.filter(|probe| probe.last > matched) {
+                    self.enter_window(probe.at, probe.last, probe.bytes);
+                }
+            }
+            Mode::Snapshot { .. } if matched >= self.next_index => self.mode = Mode::Replicate,
+            _ => {}
         }
         self.received = self.received.max(matched);
         self.next_index = self.next_index.max(self.match_index.next());
@@ -132,7 +151,7 @@ impl Progress {
 
     /// Probes from `next`.
     pub(crate) fn probe(&mut self, next: Index) {
-        self.mode = Mode::Probe { sent_at: None };
+        self.mode = Mode::Probe { sent: None };
         self.next_index = next.max(self.match_index.next());
         self.window.clear();
         self.window_bytes = 0;
@@ -156,11 +175,7 @@ impl Progress {
         }
         self.received = received;
         match &mut self.mode {
-            Mode::Probe { sent_at } => {
-                if sent_at.is_some_and(|sent| now.since(sent) >= patience) {
-                    *sent_at = None;
-                }
-            }
+            Mode::Probe { sent } => drop(sent.take_if(|sent| now.since(sent.at) >= patience)),
             Mode::Replicate => {
                 let missing = self.received < self.next_index.prev();
                 if missing && now.since(self.sign_at) >= patience {
@@ -176,7 +191,7 @@ impl Progress {
     /// Appends under way.
     pub(crate) fn in_flight(&self) -> usize {
         match self.mode {
-            Mode::Probe { sent_at } => usize::from(sent_at.is_some()),
+            Mode::Probe { sent } => usize::from(sent.is_some()),
             Mode::Replicate => self.window.len(),
             Mode::Snapshot { .. } => 0,
         }

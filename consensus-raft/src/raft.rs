@@ -147,6 +147,9 @@ impl Raft {
             self.out.push_back(Output::Send { to, message });
         }
         self.dirty = true;
+        if let State::Follower(following) = &mut self.state {
+            following.persisted();
+        }
         self.count_own_vote();
     }
 

@@ -68,6 +68,8 @@ pub(crate) struct World {
     pub(crate) truth: Truth,
     pub(crate) asked: BTreeMap<RequestId, Asked>,
     pub(crate) trace: Vec<String>,
+    /// Whether messages are traced when they are sent, instead of when they arrive.
+    pub(crate) trace_sends: bool,
     /// How many lines of trace to keep; the rest is dropped now and then.
     pub(crate) keep_trace: usize,
     /// The snapshots that leaders want sent, and to whom.
@@ -96,6 +98,7 @@ impl World {
             truth: Truth::default(),
             asked: BTreeMap::new(),
             trace: Vec::new(),
+            trace_sends: false,
             keep_trace: 400,
             snapshots: Vec::new(),
             configure,
@@ -186,7 +189,9 @@ impl World {
     /// Hands a message over, whoever sent it.
     pub(crate) fn hand(&mut self, from: NodeId, to: NodeId, message: Message) {
         if self.is_up(to) {
-            self.say(format!("{from} → {to} {}", render::message(&message)));
+            if !self.trace_sends {
+                self.say(format!("{from} → {to} {}", render::message(&message)));
+            }
             self.step(to, Input::Message { from, message });
         }
     }
@@ -251,6 +256,26 @@ impl World {
         let batch = batch.into();
         self.step(id, Input::Propose { request, batch });
         request
+    }
+
+    /// Proposes all `batches` before anything that follows is drained.
+    pub(crate) fn burst(&mut self, id: NodeId, batches: &[String]) {
+        let now = self.now;
+        for batch in batches {
+            let request = self.ask(id, false);
+            let batch = Bytes::from(batch.clone());
+            let core = self.node(id).core.as_mut().unwrap();
+            core.step(now, Input::Propose { request, batch });
+        }
+        self.drain(id);
+    }
+
+    /// What the state machine of a stopped node has applied of what is committed is durable.
+    pub(crate) fn flush(&mut self, id: NodeId) {
+        let end = end(&self.truth.committed);
+        let node = self.node(id);
+        assert!(node.core.is_none());
+        node.applied_durably = end;
     }
 
     pub(crate) fn read(&mut self, id: NodeId) -> RequestId {
@@ -329,6 +354,9 @@ impl World {
         match output {
             Output::Send { to, message } => {
                 self.check_send(id, to, &message);
+                if self.trace_sends {
+                    self.say(format!("{id} → {to} {}", render::message(&message)));
+                }
                 let from = id;
                 self.net.push(Packet { from, to, message });
             }
