@@ -1,0 +1,140 @@
+//! redis-py, plain and cluster, in RESP2 and RESP3, by the scripts in `python/`.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::support::{Cluster, NODES, Options};
+
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/python");
+
+/// The interpreter that `make setup` prepares, or the one named by
+/// `CLUSTER_TEST_PYTHON`, or the system's.
+fn interpreter() -> PathBuf {
+    if let Some(named) = std::env::var_os("CLUSTER_TEST_PYTHON") {
+        return named.into();
+    }
+    let prepared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python3");
+    if prepared.exists() {
+        prepared
+    } else {
+        "python3".into()
+    }
+}
+
+fn python(arguments: &[&str]) -> String {
+    let python = interpreter();
+    let probe = Command::new(&python).args(["-c", "import redis"]).output();
+    let usable = probe.is_ok_and(|output| output.status.success());
+    assert!(
+        usable,
+        "{} has no redis-py: run `make setup`",
+        python.display()
+    );
+    // As a user would see it, and nothing left behind in the source tree.
+    let output = Command::new(&python)
+        .arg("-B")
+        .args(arguments)
+        .output()
+        .expect("python runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{arguments:?}:\n{text}\n{complaint}"
+    );
+    text
+}
+
+fn script(name: &str, arguments: &[&str]) {
+    let path = format!("{SCRIPTS}/{name}");
+    let report = python(&[&[path.as_str()], arguments].concat());
+    print!("{report}");
+    assert!(
+        report.ends_with("done\n"),
+        "{name} did not come to its end: {report}"
+    );
+}
+
+#[test]
+fn the_first_five_lines_work_against_any_node() {
+    let cluster = Cluster::start(Options::plain());
+    let lines = std::fs::read_to_string(format!("{SCRIPTS}/first_lines.py")).expect("the lines");
+    for node in 0..NODES {
+        let lines = lines.replace("6401", &cluster.port(node).to_string());
+        assert_eq!(python(&["-c", &lines]), "b'value'\n");
+    }
+}
+
+#[test]
+fn redis_py_plain() {
+    let cluster = Cluster::start(Options::plain());
+    for node in 0..NODES {
+        for protocol in ["2", "3"] {
+            script("plain.py", &[&cluster.port(node).to_string(), protocol]);
+        }
+    }
+}
+
+#[test]
+fn redis_py_plain_on_a_clusters_leader() {
+    let mut cluster = Cluster::start(Options::cluster());
+    let leader = cluster.leader();
+    for protocol in ["2", "3"] {
+        script("plain.py", &[&cluster.port(leader).to_string(), protocol]);
+    }
+}
+
+fn redis_py_cluster(options: Options) {
+    let cluster = Cluster::start(options);
+    for node in 0..NODES {
+        for protocol in ["2", "3"] {
+            script("cluster.py", &[&cluster.port(node).to_string(), protocol]);
+        }
+    }
+}
+
+#[test]
+fn redis_py_cluster_in_cluster_mode() {
+    redis_py_cluster(Options::cluster());
+}
+
+#[test]
+fn redis_py_cluster_in_plain_mode() {
+    redis_py_cluster(Options::plain());
+}
+
+#[test]
+fn redis_py_reads_what_a_node_says_of_itself() {
+    for options in [Options::plain(), Options::cluster()] {
+        let mode = if options.cluster_enabled {
+            "cluster"
+        } else {
+            "standalone"
+        };
+        let mut cluster = Cluster::start(options);
+        let leader = cluster.leader();
+        for node in 0..NODES {
+            let role = if node == leader { "master" } else { "slave" };
+            let master = cluster.port(leader).to_string();
+            script(
+                "overview.py",
+                &[&cluster.port(node).to_string(), mode, role, &master],
+            );
+        }
+    }
+}
+
+#[test]
+fn redis_py_sees_no_error_while_the_leader_is_killed() {
+    let mut cluster = Cluster::start(Options::plain());
+    let leader = cluster.leader();
+    let survivor = cluster.port((leader + 1) % NODES).to_string();
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| script("steady.py", &[&survivor, "4"]));
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        cluster.kill(leader);
+        client.join().expect("no error reached the application");
+    });
+}

@@ -1,0 +1,31 @@
+//! How a test wants its cluster.
+
+/// Settings of a cluster; the default is the product's.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// Whether clients see a Redis cluster.
+    pub(crate) cluster_enabled: bool,
+    /// What clients must AUTH with.
+    pub(crate) requirepass: Option<String>,
+}
+
+impl Options {
+    /// Clients see one server, and any node forwards.
+    pub(crate) fn plain() -> Self {
+        Self::default()
+    }
+
+    /// Clients see a Redis cluster.
+    pub(crate) fn cluster() -> Self {
+        Self {
+            cluster_enabled: true,
+            ..Self::default()
+        }
+    }
+
+    /// Clients must AUTH.
+    pub(crate) fn password(mut self, password: &str) -> Self {
+        self.requirepass = Some(password.to_owned());
+        self
+    }
+}

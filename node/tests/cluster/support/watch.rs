@@ -1,0 +1,109 @@
+//! Holds a node to its promises while somebody misbehaves: it lives, does not swell,
+//! counts what it drops, and serves everybody else.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use super::{Cluster, load::StallMeter};
+
+/// What a node may grow by, in bytes of resident memory, at its peak.
+const GROWTH_MAX: u64 = 64 << 20;
+/// How long the others are watched after the attack.
+const AFTERMATH: Duration = Duration::from_millis(200);
+/// What another client's command may take, on top of what the machine itself stalls.
+const OTHERS_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// A watch over one node.
+pub(crate) struct Watch {
+    node: usize,
+    resident_before: u64,
+    counted_before: f64,
+    stop: Arc<AtomicBool>,
+    others: JoinHandle<(usize, Duration)>,
+    meter: StallMeter,
+}
+
+/// Whether a metric counts input that was refused.
+fn counts_refusals(name: &str) -> bool {
+    ["error", "rejected", "refused", "unreadable", "disconnected"]
+        .iter()
+        .any(|word| name.contains(word) && name.ends_with("_total"))
+}
+
+impl Watch {
+    /// Begins: from now on another client writes and reads through the node.
+    pub(crate) fn begin(cluster: &Cluster, node: usize) -> Self {
+        let mut client = cluster.connect(node);
+        // Whatever the node takes once, it takes now.
+        assert_eq!(client.call(["SET", "others", "0"]), "OK");
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let others = thread::spawn(move || {
+            let (mut calls, mut longest) = (0, Duration::ZERO);
+            while !stopped.load(Ordering::Relaxed) {
+                let begun = Instant::now();
+                assert_eq!(client.call(["SET", "others", &calls.to_string()]), "OK");
+                assert_eq!(client.call(["GET", "others"]), calls.to_string().as_str());
+                longest = longest.max(begun.elapsed());
+                calls += 1;
+                thread::sleep(Duration::from_millis(1));
+            }
+            (calls, longest)
+        });
+        let process = cluster.node(node);
+        process.reset_peak();
+        Self {
+            node,
+            resident_before: process.resident_bytes(),
+            counted_before: refusals(cluster, node),
+            stop,
+            others,
+            meter: StallMeter::start(),
+        }
+    }
+
+    /// Ends, and checks everything; `counted` says whether a counter must have grown.
+    pub(crate) fn end(self, cluster: &mut Cluster, what: &str, counted: bool) {
+        // Long enough to see what it did to others.
+        thread::sleep(AFTERMATH);
+        self.stop.store(true, Ordering::Relaxed);
+        let (calls, longest) = self.others.join().expect("the other client was served");
+        let stall = self.meter.finish();
+        cluster.assert_healthy();
+        let peak = cluster.node(self.node).peak_bytes();
+        let growth = peak.saturating_sub(self.resident_before);
+        let counted_now = refusals(cluster, self.node) - self.counted_before;
+        println!(
+            "{what}: grew by {} KiB, counted {counted_now}, others waited at most {longest:?} \
+             in {calls} turns (stall of the machine {stall:?})",
+            growth >> 10
+        );
+        assert!(
+            growth < GROWTH_MAX,
+            "{what}: the node grew by {} MiB",
+            growth >> 20
+        );
+        assert!(
+            longest < OTHERS_WAIT_MAX + 3 * stall,
+            "{what}: another client waited {longest:?}"
+        );
+        assert!(
+            !counted || cluster.is_oracle() || counted_now > 0.0,
+            "{what}: nothing was counted"
+        );
+    }
+}
+
+fn refusals(cluster: &Cluster, node: usize) -> f64 {
+    if cluster.is_oracle() {
+        0.0
+    } else {
+        cluster.metrics(node, counts_refusals)
+    }
+}
