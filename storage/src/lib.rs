@@ -1,4 +1,17 @@
-//! Storage: engines, logs and disks behind traits.
+#![doc = include_str!("../README.md")]
+//!
+//! # For those who work on it
+//!
+//! | module | what |
+//! |---|---|
+//! | `engine`, `log`, `disk` | the traits, and the plainest implementation of each |
+//! | `memory` | the memory engine: a tree of wide nodes |
+//! | `segmented` | the log that lasts: format, batches, files, index, cleaning, recovery |
+//! | `conformance` | the suites |
+//!
+//! Errors of the environment are typed; what only our own mistake could cause is asserted. Nothing in
+//! here retries a failed write or sync.
+
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod disk;
