@@ -21,6 +21,17 @@ const LOCKSTEP: &str = env!("CARGO_BIN_EXE_lockstep");
 const PATIENCE: Duration = Duration::from_secs(30);
 const NODES: u16 = 3;
 
+/// The binary, without what this process' environment would tell it.
+fn lockstep() -> Command {
+    let mut command = Command::new(LOCKSTEP);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("LOCKSTEP_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// Ports for one test at a time: three, and the same 1,000 and 2,000 higher. They lie apart from
 /// those of all other tests, and below those that the kernel gives out.
 struct Ports {
@@ -71,7 +82,7 @@ impl Place {
     }
 
     fn command(&self, more: &[&str]) -> Command {
-        let mut command = Command::new(LOCKSTEP);
+        let mut command = lockstep();
         command.arg("local").arg("--dir").arg(self.dir());
         command
             .arg("--port")
@@ -123,8 +134,7 @@ impl Place {
     fn status(&self) -> Output {
         let admin = (0..NODES).map(|n| format!("127.0.0.1:{}", self.ports.first + 2_000 + n));
         let admin: Vec<String> = admin.collect();
-        let mut command = Command::new(LOCKSTEP);
-        command
+        lockstep()
             .args(["status", "--admin", &admin.join(",")])
             .output()
             .unwrap()
