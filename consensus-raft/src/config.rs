@@ -154,7 +154,8 @@ mod tests {
             change(&mut config);
             config.validate().map_err(|error| error.to_string())
         };
-        let cases: [(fn(&mut Config), &str); 7] = [
+        type Change = fn(&mut Config);
+        let cases: [(Change, &str); 7] = [
             (|c| c.node = NodeId(0), "node is 0"),
             (|c| c.heartbeat_interval = Micros(0), "heartbeat_interval"),
             (|c| c.election_timeout = Micros(99_999), "at least twice"),

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use consensus::{
-    Entry, EpochRuns, Fetched, Index, LogOp, Membership, NodeId, Position, Recovered, WriteSeq,
+    Entry, Epoch, EpochRuns, Fetched, Index, LogOp, Membership, NodeId, Payload, Position,
+    Recovered, WriteSeq,
 };
 
 /// What a log store holds.
@@ -54,6 +55,23 @@ impl Log {
         let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
         let vote = number(10);
         (number(2), (vote != 0).then_some(NodeId(vote)))
+    }
+}
+
+/// A hard state at `term` in which nobody was voted for.
+pub(crate) fn hard_state(term: u64) -> Bytes {
+    let mut bytes = vec![1, 0];
+    bytes.extend(term.to_le_bytes());
+    bytes.extend([0; 16]);
+    Bytes::from(bytes)
+}
+
+/// An entry named by its place.
+pub(crate) fn entry(index: u64, term: u64) -> Entry {
+    Entry {
+        index: Index(index),
+        epoch: Epoch::term(term),
+        payload: Payload::Batch(format!("{index}@{term}").into()),
     }
 }
 

@@ -1,7 +1,8 @@
 //! A cluster in one thread in which nothing happens unless it is told to: every message waits in
 //! the network until it is delivered or dropped, every write until it is persisted, every clock
 //! until it is moved. Whatever a node answers is checked at once (`checks.rs`).
-#![expect(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![expect(clippy::unwrap_used, reason = "it is a test, though not marked as one")]
 
 mod checks;
 mod disk;
@@ -17,7 +18,7 @@ use consensus::{
 use consensus_raft::{Config, Message, Raft};
 
 pub(crate) use checks::{Truth, end};
-pub(crate) use disk::Disk;
+pub(crate) use disk::{Disk, entry};
 
 /// A message under way.
 #[derive(Clone)]
@@ -109,6 +110,39 @@ impl World {
             world.start(id);
         }
         world
+    }
+
+    /// Voters whose disks hold logs of these terms, as in the paper's figures; each one's hard
+    /// state is at the term of its last entry, or at `term` if that is higher.
+    pub(crate) fn with_logs(logs: &[&[u64]], term: u64) -> Self {
+        let mut world = World::new(logs.len() as u64, 0, Config::new);
+        for (id, terms) in (1..).map(NodeId).zip(logs) {
+            world.crash(id, 0);
+            let log = &mut world.node(id).disk.durable;
+            log.hard_state = Some(disk::hard_state(term.max(*terms.last().unwrap_or(&0))));
+            for (index, term) in (1..).zip(terms.iter()) {
+                log.entries.insert(index, disk::entry(index, *term));
+            }
+            world.node(id).disk.crash(0);
+            world.start(id);
+        }
+        world.net.clear();
+        world.advance(Micros(1));
+        world
+    }
+
+    /// The terms of a node's log.
+    pub(crate) fn terms(&self, id: NodeId) -> Vec<u64> {
+        let entries = self.nodes[&id].disk.view.entries.values();
+        entries.map(|entry| entry.epoch.round).collect()
+    }
+
+    /// Takes what `id` has sent out of the network.
+    pub(crate) fn take_sent(&mut self, id: NodeId) -> Vec<(NodeId, Message)> {
+        let sent = self.net.iter().filter(|packet| packet.from == id);
+        let sent = sent.map(|p| (p.to, p.message.clone())).collect();
+        self.net.retain(|packet| packet.from != id);
+        sent
     }
 
     pub(crate) fn ids(&self) -> Vec<NodeId> {
