@@ -9,18 +9,18 @@ pub(super) mod clients;
 mod faults;
 mod looks;
 mod outputs;
+mod snapshots;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use self::snapshots::Transfer;
 use super::ledger::{Checked, Ledger};
 use super::network::Network;
 use super::node::Node;
 use super::random::Random;
 use super::trace::Trace;
-use crate::{
-    Channel, Consensus, FetchId, Fetched, Index, Input, Membership, Micros, NodeId, WriteSeq,
-};
+use crate::{Consensus, FetchId, Fetched, Input, LogOp, Membership, Micros, NodeId, WriteSeq};
 
 /// How often a node may ask to be woken at one instant before that is a busy loop.
 const TICKS_AT_ONCE: u32 = 100;
@@ -43,19 +43,15 @@ enum Event {
         id: FetchId,
         result: Fetched,
     },
-    SnapshotFailed {
-        from: NodeId,
-        life: u32,
-        to: NodeId,
-        index: Index,
-    },
+    SnapshotOffered(Transfer),
+    SnapshotInstalled(Transfer, u32),
+    SnapshotLost(Transfer),
 }
 
 /// A message that is kept back.
 struct Held {
     from: NodeId,
     to: NodeId,
-    channel: Channel,
     bytes: Vec<u8>,
 }
 
@@ -67,6 +63,9 @@ pub struct Cluster<'a, C: Consensus> {
     agenda: BTreeMap<(Micros, u64), Event>,
     scheduled: u64,
     held: Vec<Held>,
+    snapshots: u64,
+    transfers: BTreeMap<u64, Transfer>,
+    offers: BTreeMap<NodeId, Transfer>,
     now: Micros,
     ticked: (Micros, NodeId, u32),
     random: Random,
@@ -116,6 +115,9 @@ impl<'a, C: Consensus> Cluster<'a, C> {
             agenda: BTreeMap::new(),
             scheduled: 0,
             held: Vec::new(),
+            snapshots: 0,
+            transfers: BTreeMap::new(),
+            offers: BTreeMap::new(),
             now: Micros(1_000_000),
             ticked: (Micros(0), NodeId(0), 0),
             random: Random::new(seed),
@@ -271,16 +273,11 @@ impl<'a, C: Consensus> Cluster<'a, C> {
                 id,
                 result,
             } if self.lives(to, life) => self.step(to, Input::Fetched { id, result }),
-            Event::SnapshotFailed {
-                from,
-                life,
-                to,
-                index,
-            } if self.lives(from, life) => {
-                let outcome = crate::SnapshotOutcome::Failed;
-                self.step(from, Input::SnapshotSent { to, index, outcome });
-            }
-            _ => {}
+            Event::SnapshotOffered(transfer) => self.snapshot_offered(transfer),
+            Event::SnapshotInstalled(transfer, life) => self.snapshot_installed(transfer, life),
+            Event::SnapshotLost(transfer) => self.snapshot_lost(transfer),
+            // Whom it was meant for has crashed since.
+            Event::DiskTurn(..) | Event::Apply(..) | Event::Fetched { .. } => {}
         }
     }
 
@@ -306,22 +303,28 @@ impl<'a, C: Consensus> Cluster<'a, C> {
 
     /// Every write whose time has come is durable; one report covers them all.
     fn disk_turn(&mut self, id: NodeId) {
-        let now = self.now;
-        let mut last = None;
-        while let Some((seq, ops)) = self.node_mut(id).disk.persist_one(now) {
+        let (now, mut last) = (self.now, None);
+        while let Some((seq, ops)) = self.node_mut(id).disk.persist_due(now) {
             last = Some(seq);
-            self.persisted_writes += 1;
-            let kept = self.still_durable(id, &ops);
-            self.judge(kept);
+            self.persisted(id, &ops);
             if self.crash_all_at == Some(self.persisted_writes) {
                 self.crash_all();
                 return;
             }
         }
-        if let Some(WriteSeq(seq)) = last {
-            self.trace
-                .line(now, format_args!("{id} has durably written #{seq}"));
-            self.step(id, Input::Persisted(WriteSeq(seq)));
+        self.report(id, last);
+    }
+
+    fn persisted(&mut self, id: NodeId, ops: &[LogOp]) {
+        self.persisted_writes += 1;
+        let kept = self.still_durable(id, ops);
+        self.judge(kept);
+    }
+
+    fn report(&mut self, id: NodeId, last: Option<WriteSeq>) {
+        if let Some(seq) = last {
+            self.say(format_args!("{id} has durably written #{}", seq.0));
+            self.step(id, Input::Persisted(seq));
         }
     }
 

@@ -134,10 +134,15 @@ impl Disk {
     }
 
     /// Makes the next write durable if its time has come.
-    pub(super) fn persist_one(&mut self, now: Micros) -> Option<(WriteSeq, Vec<LogOp>)> {
+    pub(super) fn persist_due(&mut self, now: Micros) -> Option<(WriteSeq, Vec<LogOp>)> {
         if self.hung || self.queue.front()?.ready_at > now {
             return None;
         }
+        self.persist_next()
+    }
+
+    /// Makes the next write durable, whatever hangs.
+    pub(super) fn persist_next(&mut self) -> Option<(WriteSeq, Vec<LogOp>)> {
         let write = self.queue.pop_front()?;
         write.ops.iter().for_each(|op| self.durable.apply(op));
         Some((write.seq, write.ops))
@@ -217,7 +222,7 @@ mod tests {
         let mut disk = Disk::new(Membership::of_voters([NodeId(1)]));
         let now = Micros(10);
         disk.enqueue(WriteSeq(1), vec![put(1, 1), put(2, 1), put(3, 1)], now);
-        assert!(disk.persist_one(now).is_some());
+        assert!(disk.persist_due(now).is_some());
         let over = vec![LogOp::TruncateFrom(Index(3)), put(3, 2)];
         disk.enqueue(WriteSeq(2), over, Micros(20));
         disk.enqueue(WriteSeq(3), vec![put(4, 2), put(6, 2)], Micros(15));
@@ -240,8 +245,8 @@ mod tests {
     #[test]
     fn writes_become_durable_in_order_whatever_each_takes() {
         let mut disk = disk();
-        assert!(disk.persist_one(Micros(19)).is_none());
-        let mut written = || disk.persist_one(Micros(20)).map(|(seq, _)| seq.0);
+        assert!(disk.persist_due(Micros(19)).is_none());
+        let mut written = || disk.persist_due(Micros(20)).map(|(seq, _)| seq.0);
         assert_eq!((written(), written(), written()), (Some(2), Some(3), None));
         assert_eq!(epochs(&disk.durable), epochs(&disk.view));
     }
@@ -250,7 +255,7 @@ mod tests {
     fn a_hung_disk_writes_nothing() {
         let mut disk = disk();
         disk.hung = true;
-        assert!(disk.persist_one(Micros(99)).is_none());
+        assert!(disk.persist_due(Micros(99)).is_none());
     }
 
     #[test]

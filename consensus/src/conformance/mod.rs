@@ -22,7 +22,8 @@
 //! * a batch is committed where it was accepted, once, and never after it was refused;
 //! * every request is answered once, and a read names an index that covers all that was committed
 //!   anywhere when it was issued;
-//! * writes are numbered without gaps, and purge nothing that the state machine has not got.
+//! * writes are numbered without gaps, and purge nothing that the state machine has not got;
+//! * snapshots are installed above what is committed, and nothing is committed meanwhile.
 //!
 //! So "acknowledge before it is durable" needs no look at an acknowledgement: somebody commits
 //! what is not on a majority of disks, or a crash of everybody loses it.
@@ -32,8 +33,8 @@
 //! * A majority decides; flexible quorums are to be set to majorities.
 //! * Elections take well under ten seconds, at latencies of about a millisecond. A disk that has
 //!   been slow for 100 ms does not count as hung yet; after ten seconds it does.
-//! * At most 16 MiB, and 800 messages with or 2,000 without a payload, are under way to one peer;
-//!   a batch above such a limit still travels, alone. At most 256 MiB are taken in uncommitted.
+//! * At most 16 MiB and 2,000 messages are under way to one peer; a batch above such a limit still
+//!   travels, alone. At most 256 MiB are taken in uncommitted.
 //! * Heartbeats take at most 200 messages per second and link.
 //!
 //! # When a case fails
@@ -60,4 +61,3 @@ pub use network::{Network, Traffic};
 pub use node::Node;
 pub use random::Random;
 pub use suite::{Case, all};
-pub use trace::Trace;

@@ -65,6 +65,10 @@ impl Network {
         self.cut.insert((from, to));
     }
 
+    pub(super) fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
+        self.cut.contains(&(from, to))
+    }
+
     /// Undoes a cut.
     pub fn mend(&mut self, from: NodeId, to: NodeId) {
         self.cut.remove(&(from, to));
@@ -78,12 +82,6 @@ impl Network {
     /// Keeps what `from` sends to `to` on `channel` back until it is released.
     pub fn hold(&mut self, from: NodeId, to: NodeId, channel: Channel) {
         self.held.insert((from, to, channel));
-    }
-
-    /// Whether a message from `from` would reach `to`.
-    #[must_use]
-    pub fn connected(&self, from: NodeId, to: NodeId) -> bool {
-        !self.cut.contains(&(from, to))
     }
 
     /// What `from` has sent to `to` so far.
@@ -122,7 +120,7 @@ impl Network {
         let traffic = self.sent.entry((from, to)).or_default();
         traffic.messages += 1;
         traffic.bytes += size as u64;
-        if self.cut.contains(&(from, to)) || r.chance(self.loss_percent) {
+        if self.is_cut(from, to) || r.chance(self.loss_percent) {
             return Fate::Lost;
         }
         if self.held.contains(&lane) {

@@ -25,6 +25,8 @@ pub struct Node<C> {
     pub(super) stopped_clock: Option<Micros>,
     /// Commits that its state machine has yet to apply.
     pub(super) to_apply: VecDeque<Position>,
+    /// The number of the snapshot that is being installed.
+    pub(super) installing: Option<u64>,
     /// While true, commits wait in `to_apply`.
     pub(super) apply_held: bool,
     /// The next index it must commit.
@@ -53,6 +55,7 @@ impl<C> Node<C> {
             damaged: false,
             stopped_clock: None,
             to_apply: VecDeque::new(),
+            installing: None,
             apply_held: false,
             next_commit: Index(1),
             last_write: WriteSeq(0),
@@ -101,6 +104,7 @@ impl<C> Node<C> {
         self.stopped_clock = None;
         self.to_apply.clear();
         self.apply_held = false;
+        self.installing = None;
         self.applied = self.applied_durably;
         self.leadership = None;
     }

@@ -57,6 +57,7 @@ suite! { $
     vote_is_kept_across_a_crash
     entries_leave_only_after_hard_state_of_their_epoch
     persisted_covers_all_earlier_writes
+    index_is_durable_when_its_last_write_is
 
     restart_keeps_committed_entries
     crash_of_all_at_any_write_keeps_committed_entries
@@ -86,6 +87,7 @@ suite! { $
     fetch_answers_with_stale_ids_are_dropped
     unreadable_entries_are_not_asked_for_without_pause
     restarted_node_applies_from_its_log
+    follower_below_the_log_catches_up_by_snapshot
 
     in_flight_is_bounded
     busy_beyond_uncommitted_bound

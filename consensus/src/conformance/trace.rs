@@ -16,7 +16,7 @@ const WIDTH: usize = 220;
 
 /// The last events of a run, and the hash of all of them.
 #[derive(Debug)]
-pub struct Trace {
+pub(super) struct Trace {
     seed: u64,
     lines: VecDeque<String>,
     dropped: u64,
@@ -53,8 +53,7 @@ impl Trace {
     }
 
     /// The hash of every line so far (FNV-1a).
-    #[must_use]
-    pub const fn hash(&self) -> u64 {
+    pub(super) const fn hash(&self) -> u64 {
         self.hash
     }
 }

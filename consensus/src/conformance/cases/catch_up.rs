@@ -102,3 +102,45 @@ pub fn restarted_node_applies_from_its_log<C: Consensus>(configure: Configure<'_
         cluster.converge();
     });
 }
+
+/// A follower that needs what has left the log gets a snapshot instead, and entries from there
+/// on: though the first one is lost on its way, and though it crashes while it installs one.
+pub fn follower_below_the_log_catches_up_by_snapshot<C: Consensus>(configure: Configure<'_, C>) {
+    each_size::<C>(configure, &[3, 5], |cluster| {
+        cluster.commit(3);
+        let slow = cluster.follower();
+        for crashes in [false, true] {
+            cluster.isolate(&[slow]);
+            cluster.commit(40);
+            for id in cluster.ids() {
+                if id != slow {
+                    let upto = cluster.node(id).applied.index;
+                    cluster.flush_state(id);
+                    cluster.step(id, crate::Input::Compact { upto });
+                }
+            }
+            cluster.commit(3);
+            let before = cluster.snapshots_sent();
+            // It is heard again before it hears: what is sent to it at first is lost.
+            for other in cluster.ids() {
+                cluster.net.mend(slow, other);
+            }
+            cluster.run_for(seconds(2));
+            cluster.net.mend_all();
+            if crashes {
+                let sent = |cluster: &Cluster<'_, C>| cluster.snapshots_sent() > before;
+                cluster.run_until(seconds(5), sent);
+                cluster.run_for(millis(5));
+                cluster.restart(slow);
+            }
+            cluster.commit(3);
+            cluster.settle();
+            let sent = cluster.snapshots_sent() > before;
+            cluster.check(
+                sent,
+                "it has caught up without a snapshot: nothing was purged",
+            );
+        }
+        cluster.converge();
+    });
+}

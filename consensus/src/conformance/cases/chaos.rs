@@ -223,6 +223,10 @@ fn disk<C: Consensus>(cluster: &mut Cluster<'_, C>, id: NodeId) {
         5 => {
             for id in cluster.ids() {
                 cluster.flush_state(id);
+                if cluster.random().chance(50) {
+                    let upto = cluster.node(id).applied_durably.index;
+                    cluster.step(id, Input::Compact { upto });
+                }
             }
         }
         _ => {

@@ -179,3 +179,40 @@ pub fn persisted_covers_all_earlier_writes<C: Consensus>(configure: Configure<'_
         cluster.converge();
     });
 }
+
+/// An index that is written twice is durable when the second write is. A slow follower has an
+/// entry of a deposed leader in its queue, and behind it the successor's at the same index. The
+/// first becomes durable; what the follower acknowledges then would be the copy that makes a
+/// majority.
+pub fn index_is_durable_when_its_last_write_is<C: Consensus>(configure: Configure<'_, C>) {
+    each_size::<C>(configure, &[5], |cluster| {
+        let deposed = cluster.elect();
+        cluster.commit(2);
+        cluster.settle();
+        let slow = cluster.follower();
+        cluster.hang_disk(slow);
+        cluster.isolate(&[deposed, slow]);
+        let stale: Vec<_> = (0..3).map(|_| cluster.propose(deposed)).collect();
+        cluster.run_for(millis(30));
+        let queued = stale.iter().all(|r| cluster.is_written(slow, *r));
+        cluster.check(queued, "the slow follower has not queued the entries");
+        cluster.net.mend_all();
+        cluster.isolate(&[deposed]);
+        let successor = |cluster: &Cluster<'_, C>| cluster.leader().is_some_and(|l| l != deposed);
+        let succeeded = cluster.run_until(super::LIMIT, successor);
+        cluster.check(succeeded, "three of five nodes elect nobody");
+        let leader = cluster.leader().unwrap_or_default();
+        let sound: Vec<NodeId> = cluster.followers();
+        let spare = sound.into_iter().find(|id| ![slow, deposed].contains(id));
+        cluster.crash(spare.unwrap_or_default(), 0);
+        for _ in 0..3 {
+            cluster.propose(leader);
+        }
+        cluster.run_for(millis(60));
+        while cluster.node(slow).disk.queued() > 0 {
+            cluster.persist_next(slow);
+            cluster.run_for(millis(5));
+        }
+        cluster.converge();
+    });
+}

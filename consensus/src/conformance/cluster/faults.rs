@@ -100,6 +100,14 @@ impl<C: Consensus> Cluster<'_, C> {
         self.at(self.now + Micros(100), Event::DiskTurn(id, life));
     }
 
+    /// Makes the next write of a hung disk durable, that one alone, and reports it.
+    pub fn persist_next(&mut self, id: NodeId) {
+        if let Some((seq, ops)) = self.node_mut(id).disk.persist_next() {
+            self.persisted(id, &ops);
+            self.report(id, Some(seq));
+        }
+    }
+
     /// Keeps commits from being applied, and so from being reported as applied.
     pub fn hold_apply(&mut self, id: NodeId) {
         self.node_mut(id).apply_held = true;
@@ -208,13 +216,6 @@ impl<C: Consensus> Cluster<'_, C> {
     pub fn lose_under_way(&mut self, from: NodeId) {
         let arrives = |event: &Event| matches!(event, Event::Arrive { from: f, .. } if *f == from);
         self.agenda.retain(|_, event| !arrives(event));
-    }
-
-    /// How many messages from `from` to `to` are kept back, on `channel`.
-    #[must_use]
-    pub fn kept_back(&self, from: NodeId, to: NodeId, channel: Channel) -> usize {
-        let lane = |m: &&super::Held| (m.from, m.to, m.channel) == (from, to, channel);
-        self.held.iter().filter(lane).count()
     }
 
     /// Sends bytes as if `from` had; those that are no message are dropped.

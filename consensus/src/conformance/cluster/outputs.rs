@@ -69,18 +69,12 @@ impl<C: Consensus> Cluster<'_, C> {
                 let answered = self.ledger.done(life, request, done);
                 self.judge(answered);
             }
-            Output::SendSnapshot { to } => {
-                let (from, life) = life;
-                let index = self.node(id).applied.index;
-                let event = Event::SnapshotFailed {
-                    from,
-                    life,
-                    to,
-                    index,
-                };
-                self.at(self.now + Micros::from_millis(10), event);
+            Output::SendSnapshot { to } => self.send_snapshot(id, to),
+            Output::InstallSnapshot { from, at } => {
+                let installs = self.install_snapshot(id, from, at);
+                self.judge(installs);
             }
-            Output::InstallSnapshot { .. } | Output::Membership(_) => {}
+            Output::Membership(_) => {}
             Output::Leadership { epoch, leader } => {
                 self.say(format_args!("{id} says {} leads {epoch}", Who(leader)));
                 self.node_mut(id).leadership = Some((epoch, leader));
@@ -116,12 +110,7 @@ impl<C: Consensus> Cluster<'_, C> {
         let lane = (from, to, channel);
         match self.net.fate(self.now, lane, bytes.len(), &mut self.random) {
             Fate::Lost => self.say(format_args!("{from} ⇢ {to}  lost: {message:?}")),
-            Fate::Held => self.held.push(Held {
-                from,
-                to,
-                channel,
-                bytes,
-            }),
+            Fate::Held => self.held.push(Held { from, to, bytes }),
             Fate::Arrives(at, again) => {
                 if let Some(again) = again {
                     let bytes = bytes.clone();
@@ -192,6 +181,9 @@ impl<C: Consensus> Cluster<'_, C> {
         let (at, next) = (entry.position(), node.next_commit);
         check(entry.index == next, || {
             format!("{id} commits {at} where {next} is next")
+        })?;
+        check(node.installing.is_none(), || {
+            format!("{id} commits {at} while it installs a snapshot")
         })?;
         check(node.disk.view.holds(entry), || {
             format!("{id} commits {at}, which does not stand in its log")
