@@ -6,7 +6,8 @@ mod harness;
 
 use consensus::{Consensus, Done, Epoch, Index, Micros, NodeId, Position, Refusal, Role};
 use consensus_raft::{Config, Message};
-use harness::{Answer, World, entry, n};
+use harness::disk::entry;
+use harness::{Answer, World, n};
 
 fn at(index: u64, term: u64) -> Position {
     Position {
@@ -242,7 +243,8 @@ fn figure_2_consistency_check() {
 /// agrees stays; what is new comes.
 #[test]
 fn figure_2_conflicts_are_replaced_and_nothing_else() {
-    let cases: [(Position, &[(u64, u64)], &[u64]); 5] = [
+    type Case = (Position, &'static [(u64, u64)], &'static [u64]);
+    let cases: [Case; 5] = [
         (at(3, 2), &[(4, 3)], &[1, 2, 2, 3]),
         (at(1, 1), &[(2, 3)], &[1, 3]),
         (at(1, 1), &[(2, 2)], &[1, 2, 2]),

@@ -1,11 +1,11 @@
 //! A cluster in one thread in which nothing happens unless it is told to: every message waits in
 //! the network until it is delivered or dropped, every write until it is persisted, every clock
 //! until it is moved. Whatever a node answers is checked at once (`checks.rs`).
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![expect(dead_code, reason = "each test file uses a part of it")]
 #![expect(clippy::unwrap_used, reason = "it is a test, though not marked as one")]
 
 mod checks;
-mod disk;
+pub(crate) mod disk;
 mod render;
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use consensus::{
 use consensus_raft::{Config, Message, Raft};
 
 pub(crate) use checks::{Truth, end};
-pub(crate) use disk::{Disk, entry};
+pub(crate) use disk::Disk;
 
 /// A message under way.
 #[derive(Clone)]
