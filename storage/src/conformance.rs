@@ -50,6 +50,16 @@ pub fn named(case: &'static str, outcome: Outcome) -> Result<(), Failure> {
     outcome.map_err(|what| Failure { case, what })
 }
 
+/// As much of a value as a person wants to read.
+pub(crate) fn clip(value: &impl fmt::Debug) -> String {
+    const LENGTH_MAX: usize = 400;
+    let text = format!("{value:?}");
+    match text.char_indices().nth(LENGTH_MAX) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
+        None => text,
+    }
+}
+
 /// Leaves the case unless a condition holds.
 macro_rules! ensure {
     ($condition:expr, $($what:tt)+) => {
@@ -65,8 +75,9 @@ macro_rules! ensure_eq {
         match (&$left, &$right) {
             (left, right) if left == right => {}
             (left, right) => {
+                let (found, expected) = ($crate::conformance::clip(left), $crate::conformance::clip(right));
                 let what = format!($($what)+);
-                return Err(format!("{what}: found {left:?}, expected {right:?}"));
+                return Err(format!("{what}: found {found}, expected {expected}"));
             }
         }
     };

@@ -93,13 +93,13 @@ impl DiskFile for BrokenFile {
         } else {
             offset
         };
+        let all = pieces.len();
         let count = if self.1 == Fault::WritesOnePiece {
-            1
+            all.min(1)
         } else {
-            pieces.len()
+            all
         };
-        self.0
-            .write_at(&mut pieces[..count.min(pieces.len())], offset)
+        self.0.write_at(&mut pieces[..count], offset)
     }
 
     fn sync_data(&self) -> io::Result<()> {

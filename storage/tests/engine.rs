@@ -111,15 +111,16 @@ impl Engine for Broken {
     }
 
     fn delete_range(&mut self, from: &[u8], to: &[u8]) -> Result<(), EngineError> {
-        if from >= to && !self.is(Fault::RangeUpsideDownClears) {
+        if from == to || (from > to && !self.is(Fault::RangeUpsideDownClears)) {
             return Ok(());
         }
-        let takes_end = self.is(Fault::RangeTakesItsEnd);
         let (from, to) = if from < to { (from, to) } else { (to, from) };
-        self.map.retain(|key, _| {
-            let key = key.as_slice();
-            key < from || key > to || (key == to && !takes_end)
-        });
+        let to = match self.fault {
+            Fault::RangeTakesItsEnd => Bound::Included(to.to_vec()),
+            _ => Bound::Excluded(to.to_vec()),
+        };
+        let range = (Bound::Included(from.to_vec()), to);
+        self.map.extract_if(range, |_, _| true).for_each(drop);
         Ok(())
     }
 

@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::workload::{GROUPS, Writer, failed, hard_state, prefixes, put, same, write};
-use super::{Failure, Outcome, ensure, ensure_eq};
+use super::{Failure, Outcome, clip, ensure, ensure_eq};
 use crate::disk::MemoryDisk;
 use crate::log::{GroupId, GroupWrite, LogError, LogOp, LogRead, LogStore, MemoryLog};
 
@@ -453,8 +453,9 @@ impl History {
             let Some(state) = state else {
                 let found = store.recovered(group);
                 let acknowledged = states.first().map(|state| state.recovered(group));
+                let (found, acknowledged) = (clip(&found), clip(&acknowledged));
                 return Err(format!(
-                    "{group}: found {found:?}, acknowledged {acknowledged:?}"
+                    "{group}: found {found}, acknowledged {acknowledged}"
                 ));
             };
             same(store, state, group)?;
