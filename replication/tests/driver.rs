@@ -283,7 +283,7 @@ impl Bench {
 }
 
 fn commands(batch: &Bytes) -> Vec<String> {
-    let batch = Batch::decode(batch.clone()).unwrap();
+    let batch = Batch::decode(batch.clone()).expect("the driver sends whole batches");
     let text = |command: &[u8]| String::from_utf8_lossy(command).into_owned();
     batch.commands().map(text).collect()
 }
