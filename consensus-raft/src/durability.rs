@@ -152,3 +152,107 @@ impl Durability {
         self.pending().then(|| self.progress_at + patience)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use consensus::{Entry, Epoch, Payload};
+
+    use super::*;
+
+    fn put(index: u64) -> LogOp {
+        LogOp::Put(Entry {
+            index: Index(index),
+            epoch: Epoch::term(1),
+            payload: Payload::Blank,
+        })
+    }
+
+    fn books(writes: &[&[LogOp]]) -> Durability {
+        let mut books = Durability::new();
+        for ops in writes {
+            ops.iter().for_each(|op| books.stage(Micros(0), op.clone()));
+            books.take_write();
+        }
+        books
+    }
+
+    fn durable_after(books: &mut Durability, persisted: u64) -> u64 {
+        books.persist(Micros(0), WriteSeq(persisted));
+        books.durable(Index(9)).0
+    }
+
+    #[test]
+    fn the_durable_part_ends_before_the_lowest_unpersisted_index() {
+        let mut books = books(&[&[put(8)], &[put(9)]]);
+        assert_eq!(books.durable(Index(9)), Index(7));
+        assert_eq!(durable_after(&mut books, 1), 8);
+        assert_eq!(durable_after(&mut books, 2), 9);
+    }
+
+    #[test]
+    fn one_report_covers_all_earlier_writes() {
+        let mut books = books(&[&[put(7)], &[put(8)], &[put(9)]]);
+        assert_eq!(durable_after(&mut books, 2), 8);
+    }
+
+    #[test]
+    fn only_the_last_write_to_an_index_counts() {
+        let truncate = LogOp::TruncateFrom(Index(8));
+        let mut books = books(&[&[put(8)], &[put(9)], &[truncate, put(8)], &[put(9)]]);
+        assert_eq!(durable_after(&mut books, 2), 7);
+        assert_eq!(durable_after(&mut books, 3), 8);
+        assert_eq!(durable_after(&mut books, 4), 9);
+    }
+
+    #[test]
+    fn a_report_of_a_write_that_was_never_issued_is_not_believed() {
+        let mut books = books(&[&[put(9)]]);
+        books.stage(Micros(0), put(10));
+        assert!(!books.persist(Micros(0), WriteSeq(2)));
+        assert!(books.persist(Micros(0), WriteSeq(1)));
+        assert!(!books.persist(Micros(0), WriteSeq(1)));
+    }
+
+    #[test]
+    fn a_withheld_message_leaves_with_the_hard_state_it_waits_for() {
+        let mut books = books(&[&[LogOp::HardState([1].as_slice().into())], &[put(1)]]);
+        let message = Message::StaleTerm { term: 1 };
+        assert!(!books.hard_state_durable());
+        books.withhold(NodeId(2), message.clone());
+        assert_eq!(books.release(), None);
+        books.persist(Micros(0), WriteSeq(1));
+        assert!(books.hard_state_durable());
+        assert_eq!(books.release(), Some((NodeId(2), message)));
+        assert_eq!(books.release(), None);
+    }
+
+    #[test]
+    fn withheld_messages_do_not_pile_up() {
+        let mut books = books(&[&[LogOp::HardState([1].as_slice().into())]]);
+        for round in 0..100 {
+            let message = Message::HeartbeatAck {
+                term: 1,
+                round,
+                prev: Index(0),
+                received: Index(0),
+            };
+            books.withhold(NodeId(2), message);
+        }
+        assert_eq!(books.withheld.len(), 1);
+    }
+
+    #[test]
+    fn a_disk_is_overdue_when_it_shows_no_progress() {
+        let mut books = Durability::new();
+        assert_eq!(books.overdue_at(Micros(10)), None);
+        books.stage(Micros(5), put(1));
+        books.take_write();
+        books.stage(Micros(9), put(2));
+        books.take_write();
+        assert_eq!(books.overdue_at(Micros(10)), Some(Micros(15)));
+        books.persist(Micros(12), WriteSeq(1));
+        assert_eq!(books.overdue_at(Micros(10)), Some(Micros(22)));
+        books.persist(Micros(13), WriteSeq(2));
+        assert_eq!(books.overdue_at(Micros(10)), None);
+    }
+}

@@ -160,3 +160,86 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use consensus::Payload;
+
+    use super::*;
+
+    /// A log of these terms, each entry ten bytes.
+    fn log(terms: &[u64]) -> Log {
+        let mut log = Log::new(Position::ZERO, EpochRuns::default());
+        for term in terms {
+            log.append(Entry {
+                index: log.last().index.next(),
+                epoch: Epoch::term(*term),
+                payload: Payload::Batch(Bytes::from_static(b"0123456789")),
+            });
+        }
+        log
+    }
+
+    fn indexes(log: &Log, from: u64, to: u64) -> Vec<u64> {
+        let cached = log.cached(Index(from), Index(to));
+        cached.map(|entry| entry.index.0).collect()
+    }
+
+    #[test]
+    fn the_cache_is_bounded_but_keeps_what_may_not_go() {
+        let mut log = log(&[1, 1, 1, 1, 1]);
+        log.shrink_cache(25, Index(2));
+        assert_eq!(log.cached_from(), Index(3));
+        log.shrink_cache(25, Index(5));
+        assert_eq!(log.cached_from(), Index(4));
+        assert_eq!(indexes(&log, 1, 9), [4, 5]);
+        assert_eq!(log.epoch(Index(1)), Some(Epoch::term(1)));
+    }
+
+    #[test]
+    fn a_batch_is_about_so_many_bytes_but_at_least_one_entry() {
+        let log = log(&[1, 1, 1]);
+        let count = |max| log.batch(Index(1), max).0.len();
+        assert_eq!([1, 10, 19, 20, 99].map(count), [1, 1, 1, 2, 3]);
+        assert_eq!(log.batch(Index(4), 99), (Vec::new(), 0));
+    }
+
+    #[test]
+    fn truncation_and_purge_cut_the_cache_too() {
+        let mut log = log(&[1, 1, 2, 2]);
+        log.truncate_from(Index(4));
+        log.purge_to(Position {
+            index: Index(1),
+            epoch: Epoch::term(1),
+        });
+        assert_eq!(indexes(&log, 1, 9), [2, 3]);
+        assert_eq!(log.cached_bytes, 20);
+        assert_eq!(log.epoch(Index(1)), Some(Epoch::term(1)));
+        assert_eq!(log.epoch(Index(0)), None);
+        log.truncate_from(Index(2));
+        assert_eq!(log.last(), log.purged());
+        assert_eq!(log.cached_from(), Index(2));
+    }
+
+    #[test]
+    fn the_last_entry_of_an_epoch_or_an_earlier_one_is_found() {
+        let log = log(&[1, 1, 3, 3, 5]);
+        let find = |index, term| log.last_at_most(Index(index), Epoch::term(term)).0;
+        assert_eq!(find(9, 9), 5);
+        assert_eq!(find(5, 4), 4);
+        assert_eq!(find(5, 2), 2);
+        assert_eq!(find(3, 3), 3);
+        assert_eq!(find(5, 0), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot follow")]
+    fn an_entry_that_leaves_a_hole_is_our_own_mistake() {
+        log(&[1, 1]).append(Entry {
+            index: Index(4),
+            epoch: Epoch::term(1),
+            payload: Payload::Blank,
+        });
+    }
+}

@@ -197,3 +197,104 @@ impl Progress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use consensus::NodeId;
+
+    use super::*;
+
+    const PATIENCE: Micros = Micros(100);
+
+    fn config() -> Config {
+        Config {
+            max_in_flight_messages: 3,
+            max_in_flight_bytes: 50,
+            ..Config::new(NodeId(1))
+        }
+    }
+
+    /// A peer that holds five entries and is sent more.
+    fn replicating() -> Progress {
+        let mut peer = Progress::new(Micros(0), Index(6));
+        peer.sent(Micros(0), Index(6), 10);
+        peer.acked(Micros(0), Index(6));
+        assert_eq!(peer.mode, Mode::Replicate);
+        peer
+    }
+
+    #[test]
+    fn a_probe_is_alone_until_it_is_answered() {
+        let mut peer = Progress::new(Micros(0), Index(6));
+        assert!(peer.may_send(&config()));
+        peer.sent(Micros(0), Index(8), 10);
+        assert!(!peer.may_send(&config()));
+        assert_eq!(peer.next_index, Index(6));
+        // An answer from before the probe settles nothing.
+        peer.acked(Micros(0), Index(3));
+        assert!(!peer.may_send(&config()));
+        peer.acked(Micros(0), Index(5));
+        assert_eq!((peer.mode, peer.next_index), (Mode::Replicate, Index(9)));
+        assert_eq!(peer.in_flight(), 1);
+    }
+
+    #[test]
+    fn the_window_is_bounded_in_messages() {
+        let mut peer = replicating();
+        for last in 7..10 {
+            assert!(peer.may_send(&config()));
+            peer.sent(Micros(0), Index(last), 1);
+        }
+        assert!(!peer.may_send(&config()));
+        peer.acked(Micros(0), Index(8));
+        assert_eq!((peer.in_flight(), peer.next_index), (1, Index(10)));
+        assert!(peer.may_send(&config()));
+    }
+
+    #[test]
+    fn the_window_is_bounded_in_bytes() {
+        let mut peer = replicating();
+        peer.sent(Micros(0), Index(7), 49);
+        assert!(peer.may_send(&config()));
+        peer.sent(Micros(0), Index(8), 1);
+        assert!(!peer.may_send(&config()));
+    }
+
+    #[test]
+    fn a_rejection_is_news_only_if_it_fits_what_was_sent() {
+        let mut peer = replicating();
+        peer.sent(Micros(0), Index(9), 1);
+        assert!(!peer.is_news(Index(6)), "that much is acknowledged");
+        assert!(peer.is_news(Index(9)));
+        assert!(!peer.is_news(Index(10)), "that was never sent");
+        peer.probe(Index(8));
+        assert!(!peer.is_news(Index(9)), "that was before the probe");
+        assert!(peer.is_news(Index(7)));
+    }
+
+    #[test]
+    fn what_shows_no_sign_is_taken_for_lost() {
+        let mut peer = replicating();
+        peer.sent(Micros(10), Index(9), 1);
+        peer.alive(Micros(109), Index(6), Index(6), PATIENCE);
+        assert_eq!(peer.mode, Mode::Replicate);
+        peer.alive(Micros(110), Index(6), Index(6), PATIENCE);
+        assert_eq!(peer.mode, Mode::Probe { sent: None });
+        assert_eq!(peer.next_index, Index(7));
+    }
+
+    #[test]
+    fn a_slow_disk_is_not_taken_for_loss() {
+        let mut peer = replicating();
+        peer.sent(Micros(10), Index(9), 1);
+        peer.alive(Micros(999), Index(6), Index(9), PATIENCE);
+        assert_eq!(peer.mode, Mode::Replicate);
+    }
+
+    #[test]
+    fn a_peer_that_has_lost_what_it_acknowledged_counts_no_more() {
+        let mut peer = replicating();
+        peer.alive(Micros(1), Index(6), Index(2), PATIENCE);
+        assert_eq!((peer.match_index, peer.next_index), (Index(2), Index(3)));
+    }
+}

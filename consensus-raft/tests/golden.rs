@@ -358,6 +358,7 @@ scripts! {
     durability_hung_follower_does_not_stand
     durability_damaged_node
     durability_lost_hard_state
+    read_answer_to_a_former_life
     read_one_round_for_all
     read_waits_for_first_commit
     read_during_a_round_waits_for_the_next

@@ -1,0 +1,138 @@
+//! The little of snapshots that exists: purging, asking for one, installing one (§7).
+
+mod harness;
+
+use consensus::{Consensus, Epoch, Index, Input, Position, SnapshotOutcome};
+use consensus_raft::{Config, Message};
+use harness::disk::entry;
+use harness::{World, n};
+
+fn at(index: u64, term: u64) -> Position {
+    Position {
+        index: Index(index),
+        epoch: Epoch::term(term),
+    }
+}
+
+fn offer(world: &mut World, at: Position) {
+    let membership = world.members.clone();
+    let from = n(1);
+    world.step(
+        n(2),
+        Input::SnapshotOffered {
+            from,
+            at,
+            membership,
+        },
+    );
+}
+
+fn install(world: &mut World, at: Position) {
+    let membership = world.members.clone();
+    let node = world.node(n(2));
+    node.next_commit = at.index.0 + 1;
+    node.applied_durably = at;
+    world.step(n(2), Input::SnapshotInstalled { at, membership });
+}
+
+fn append(world: &mut World, prev: Position, index: u64, commit: u64) {
+    let message = Message::Append {
+        term: 5,
+        prev,
+        entries: vec![entry(index, 5)],
+        commit: Index(commit),
+    };
+    world.hand(n(1), n(2), message);
+}
+
+fn installs(world: &World) -> usize {
+    let asks = |line: &&String| line.contains("install snapshot");
+    world.trace.iter().filter(asks).count()
+}
+
+#[test]
+fn a_snapshot_is_installed_only_above_what_is_committed() {
+    let mut world = World::with_logs(&[&[1, 5], &[1], &[1, 5]], 5);
+    append(&mut world, at(1, 1), 2, 2);
+    offer(&mut world, at(2, 5));
+    assert_eq!(installs(&world), 0);
+    offer(&mut world, at(3, 5));
+    assert_eq!(installs(&world), 1);
+}
+
+#[test]
+fn nothing_is_committed_while_a_snapshot_is_installed() {
+    let mut world = World::with_logs(&[&[1, 5], &[1], &[1, 5]], 5);
+    offer(&mut world, at(9, 5));
+    append(&mut world, at(1, 1), 2, 2);
+    world.answer_fetch(n(2));
+    assert!(!world.trace.iter().any(|line| line.starts_with("n2 commit")));
+    install(&mut world, at(9, 5));
+    let status = world.core(n(2)).status();
+    assert_eq!((status.committed, status.applied), (Index(9), Index(9)));
+}
+
+#[test]
+fn the_log_restarts_after_a_snapshot_and_goes_on() {
+    let mut world = World::with_logs(&[&[1, 5], &[1, 2, 2], &[1, 5]], 5);
+    append(&mut world, at(1, 1), 2, 0);
+    install(&mut world, at(9, 5));
+    world.persist(n(2), 9);
+    assert_eq!(world.nodes[&n(2)].disk.durable.last(), at(9, 5));
+    assert!(world.nodes[&n(2)].disk.durable.entries.is_empty());
+    let acked = Message::Acked {
+        term: 5,
+        matched: Index(9),
+    };
+    assert!(world.take_sent(n(2)).contains(&(n(1), acked)));
+    append(&mut world, at(9, 5), 10, 0);
+    assert_eq!(world.core(n(2)).status().last, at(10, 5));
+}
+
+#[test]
+fn what_stands_above_a_snapshot_stays() {
+    let mut world = World::with_logs(&[&[1, 2, 2, 5], &[1, 2, 2], &[1]], 5);
+    append(&mut world, at(3, 2), 4, 0);
+    install(&mut world, at(2, 2));
+    assert_eq!(world.terms(n(2)), [2, 5]);
+    assert_eq!(world.core(n(2)).status().last, at(4, 5));
+}
+
+#[test]
+fn the_log_is_purged_no_further_than_applied() {
+    let mut world = World::new(1, 0, Config::new);
+    world.elect(n(1));
+    world.propose(n(1), "a");
+    world.settle();
+    world.propose(n(1), "b");
+    let upto = Index(9);
+    world.step(n(1), Input::Compact { upto });
+    assert_eq!(world.core(n(1)).status().purged, Index(2));
+}
+
+#[test]
+fn a_peer_that_needs_what_is_purged_is_sent_a_snapshot_at_the_pace_of_heartbeats() {
+    let mut world = World::new(3, 0, Config::new);
+    world.elect(n(1));
+    world.crash(n(3), 0);
+    world.propose(n(1), "a");
+    world.settle();
+    let upto = Index(2);
+    world.step(n(1), Input::Compact { upto });
+    // It lost its log, and its answer shows it.
+    world.node(n(3)).disk.durable.entries.clear();
+    world.node(n(3)).disk.crash(0);
+    world.start(n(3));
+    for _ in 0..5 {
+        world.advance(consensus::Micros::from_millis(60));
+        world.settle();
+        for (from, to) in std::mem::take(&mut world.snapshots) {
+            assert_eq!((from, to), (n(1), n(3)));
+            let (index, outcome) = (Index(2), SnapshotOutcome::Failed);
+            world.step(n(1), Input::SnapshotSent { to, index, outcome });
+            assert!(world.snapshots.is_empty(), "asked again at once");
+        }
+    }
+    let asked = world.trace.iter().filter(|l| l.contains("snapshot for n3"));
+    assert!((2..=5).contains(&asked.count()));
+}
