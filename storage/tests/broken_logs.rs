@@ -153,10 +153,7 @@ fn forgetful_logs_are_rejected() {
         (Slip::ReadsPastTheEnd, "reading_keeps_to_its_bounds"),
         (Slip::JumpsOverHoles, "reading_stops_at_a_hole"),
         (Slip::DropsHardState, "hard_state_can_be_written_alone"),
-        (
-            Slip::WritesBackwards,
-            "records_are_there_after_opening_again",
-        ),
+        (Slip::WritesBackwards, "the_last_hard_state_counts"),
         (Slip::SyncsForNothing, "writing_nothing_costs_nothing"),
     ] {
         let failure = log::run_all(|| place(slip)).expect_err(&format!("{slip:?}"));

@@ -376,8 +376,8 @@ fn three_writes(disk: &MemoryDisk) {
     write(&mut log, A, [put(1, "first payload")]);
     write(&mut log, B, [put(1, "second payload")]);
     write(&mut log, A, [put(2, "third payload")]);
-    std::mem::forget(log);
     disk.kill();
+    drop(log);
 }
 
 #[test]

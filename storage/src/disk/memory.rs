@@ -45,7 +45,7 @@ struct State {
 enum Change {
     Create(String, u64),
     Remove(String),
-    Rename(String, String),
+    Rename(String, String, u64),
 }
 
 #[derive(Debug, Default)]
@@ -196,8 +196,7 @@ impl MemoryDisk {
     }
 }
 
-/// Which names are there after a crash: each unsynced change happened with `odds` per cent, and
-/// never without the change it builds upon.
+/// Which names are there after a crash: each unsynced change happened with `odds` per cent.
 fn names_after_crash(state: &mut State, odds: u64) -> BTreeMap<String, u64> {
     let mut names = state.durable_names.clone();
     for change in std::mem::take(&mut state.changes) {
@@ -211,10 +210,12 @@ fn names_after_crash(state: &mut State, odds: u64) -> BTreeMap<String, u64> {
             Change::Remove(name) => {
                 names.remove(&name);
             }
-            Change::Rename(from, to) => {
-                if let Some(inode) = names.remove(&from) {
-                    names.insert(to, inode);
+            Change::Rename(from, to, inode) => {
+                // It is this file that gets the name, whatever else has borne the old one.
+                if names.get(&from) == Some(&inode) {
+                    names.remove(&from);
                 }
+                names.insert(to, inode);
             }
         }
     }
@@ -311,7 +312,7 @@ impl Disk for MemoryDisk {
         state.names.insert(to.to_owned(), inode);
         state
             .changes
-            .push(Change::Rename(from.to_owned(), to.to_owned()));
+            .push(Change::Rename(from.to_owned(), to.to_owned(), inode));
         Ok(())
     }
 
