@@ -34,6 +34,7 @@ use crate::status::command::{self, Answer};
 use crate::{Failure, cli, runtime, say};
 use child::Child;
 use plan::Plan;
+use tail::Weight;
 
 /// How often children and their logs are looked at.
 const TURN: Duration = Duration::from_millis(100);
@@ -140,6 +141,11 @@ impl Cluster {
 
     /// Passes on important lines, and says who has ended, how, and with which last words.
     fn report_children(&mut self) {
+        // While nodes start they warn that others have not started yet.
+        let least = match self.said {
+            None => Weight::Error,
+            Some(_) => Weight::Warning,
+        };
         let others = if self.children.len() > 1 {
             "; the others go on"
         } else {
@@ -148,7 +154,7 @@ impl Cluster {
         self.children.retain_mut(|child| {
             // Asked before its log is read, so that nothing it wrote is missed.
             let ended = child.ended();
-            for line in child.log.important() {
+            for line in child.log.important(least) {
                 say(line);
             }
             let Some(how) = ended else { return true };

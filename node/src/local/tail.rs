@@ -3,15 +3,21 @@
 //! Children write to their files themselves and this process reads along, instead of copying what
 //! comes through pipes: so a supervisor that hangs or dies blocks nobody and loses no line.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The most that is read at a time; a flood is passed on in pieces, and not all of it.
 const PIECE_BYTES_MAX: u64 = 256 << 10;
 /// The most important lines that are passed on at a time.
 const LINES_MAX: usize = 20;
+/// How long a line like one that was passed on is not passed on again.
+const REPEAT: Duration = Duration::from_secs(60);
+/// The most kinds of lines that are remembered for that.
+const KINDS_MAX: usize = 100;
 /// How many lines make a log's end.
 const LAST_LINES: usize = 15;
 
@@ -20,6 +26,18 @@ pub(super) struct Tail {
     path: PathBuf,
     /// Where the next complete line begins.
     position: u64,
+    /// When a line of a kind was last passed on: a line without its digits, which are times,
+    /// ports and counters.
+    kinds: BTreeMap<String, Instant>,
+}
+
+/// How much a line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Weight {
+    /// A warning: something that may pass.
+    Warning,
+    /// An error, a panic, or what the binary says before it can log.
+    Error,
 }
 
 impl Tail {
@@ -28,12 +46,14 @@ impl Tail {
         Tail {
             path: path.to_owned(),
             position,
+            kinds: BTreeMap::new(),
         }
     }
 
-    /// The important lines among the complete ones written since the last call. A log that cannot
-    /// be read has none: it is a copy for the eye, the file has it all.
-    pub(super) fn important(&mut self) -> Vec<String> {
+    /// The lines that weigh at least as much as `least`, among the complete ones written since the
+    /// last call; of many alike, one a minute. A log that cannot be read has none: this is a copy
+    /// for the eye, the file has it all.
+    pub(super) fn important(&mut self, least: Weight) -> Vec<String> {
         let mut piece = read(&self.path, self.position, PIECE_BYTES_MAX).unwrap_or_default();
         match piece.iter().rposition(|byte| *byte == b'\n') {
             Some(end) => piece.truncate(end + 1),
@@ -43,9 +63,11 @@ impl Tail {
         }
         self.position += piece.len() as u64;
         let text = String::from_utf8_lossy(&piece);
-        let mut lines: Vec<String> = text
+        let weighty = text
             .lines()
-            .filter(|line| is_important(line))
+            .filter(|line| weight(line).is_some_and(|w| w >= least));
+        let mut lines: Vec<String> = weighty
+            .filter(|line| self.is_new(line))
             .map(str::to_owned)
             .collect();
         if lines.len() > LINES_MAX {
@@ -54,6 +76,22 @@ impl Tail {
             lines.push(format!("… and {more} more such lines in {self}"));
         }
         lines
+    }
+
+    /// Whether no line like `line` was passed on lately; then this one is.
+    fn is_new(&mut self, line: &str) -> bool {
+        let kind: String = line.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let lately = self
+            .kinds
+            .get(&kind)
+            .is_some_and(|said| said.elapsed() < REPEAT);
+        if !lately {
+            if self.kinds.len() >= KINDS_MAX {
+                self.kinds.clear();
+            }
+            self.kinds.insert(kind, Instant::now());
+        }
+        !lately
     }
 
     /// The last lines of the whole file.
@@ -74,17 +112,21 @@ impl fmt::Display for Tail {
     }
 }
 
-/// Warnings, errors and panics, in both log formats, and what the binary says before it can log.
-fn is_important(line: &str) -> bool {
-    const MARKS: [&str; 6] = [
-        " WARN ",
+/// What a line weighs, in both log formats; `None` for everyday ones.
+fn weight(line: &str) -> Option<Weight> {
+    const ERRORS: [&str; 4] = [
         " ERROR ",
-        "\"level\":\"WARN\"",
         "\"level\":\"ERROR\"",
         "panicked at",
         "lockstep: ",
     ];
-    MARKS.iter().any(|mark| line.contains(mark))
+    const WARNINGS: [&str; 2] = [" WARN ", "\"level\":\"WARN\""];
+    let has = |marks: &[&str]| marks.iter().any(|mark| line.contains(mark));
+    if has(&ERRORS) {
+        Some(Weight::Error)
+    } else {
+        has(&WARNINGS).then_some(Weight::Warning)
+    }
 }
 
 fn read(path: &Path, from: u64, bytes_max: u64) -> io::Result<Vec<u8>> {

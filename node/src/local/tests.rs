@@ -8,7 +8,7 @@ use std::path::Path;
 use clap::Parser as _;
 
 use super::plan::Plan;
-use super::tail::Tail;
+use super::tail::{Tail, Weight};
 use crate::cli::{Cli, Command};
 
 fn plan(dir: &Path, more: &[&str], environment: &[(&str, &str)]) -> Result<Plan, String> {
@@ -157,19 +157,19 @@ fn important_lines_are_passed_on_once_and_whole() {
     };
     append("n1 2026 ERROR an earlier run\n");
     let mut tail = Tail::new(&path, fs::metadata(&path).unwrap().len());
-    assert!(tail.important().is_empty());
+    assert!(tail.important(Weight::Warning).is_empty());
     append("n1 2026  INFO starting\nn1 2026  WARN slow disk\nn1 2026 ERR");
-    assert_eq!(tail.important(), ["n1 2026  WARN slow disk"]);
+    assert_eq!(tail.important(Weight::Warning), ["n1 2026  WARN slow disk"]);
     append("OR gone\n{\"node\":1,\"level\":\"WARN\"}\nthread 'main' panicked at x\n");
     assert_eq!(
-        tail.important(),
+        tail.important(Weight::Warning),
         [
             "n1 2026 ERROR gone",
             "{\"node\":1,\"level\":\"WARN\"}",
             "thread 'main' panicked at x"
         ]
     );
-    assert!(tail.important().is_empty());
+    assert!(tail.important(Weight::Warning).is_empty());
     assert_eq!(tail.last_lines().len(), 6);
 }
 
@@ -177,9 +177,13 @@ fn important_lines_are_passed_on_once_and_whole() {
 fn a_flood_is_not_passed_on_whole() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("log");
-    fs::write(&path, "n1 2026  WARN again\n".repeat(100)).unwrap();
+    let name = |n: u8| String::from_utf8(vec![b'a' + n / 10, b'a' + n % 10]).unwrap();
+    let lines: String = (0..100)
+        .map(|n| format!("n1 2026  WARN {}\n", name(n)))
+        .collect();
+    fs::write(&path, lines).unwrap();
     let mut tail = Tail::new(&path, 0);
-    let lines = tail.important();
+    let lines = tail.important(Weight::Warning);
     assert_eq!(lines.len(), 21);
     assert!(
         lines[20].starts_with("… and 80 more such lines in "),
@@ -187,4 +191,29 @@ fn a_flood_is_not_passed_on_whole() {
         lines[20]
     );
     assert_eq!(tail.last_lines().len(), 15);
+}
+
+#[test]
+fn of_many_alike_one_is_passed_on() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("log");
+    let warnings = (0..9).map(|n| format!("n1 {n}  WARN port {n} is gone\n"));
+    fs::write(&path, warnings.collect::<String>() + "n1 9  WARN other\n").unwrap();
+    let mut tail = Tail::new(&path, 0);
+    let expected = ["n1 0  WARN port 0 is gone", "n1 9  WARN other"];
+    assert_eq!(tail.important(Weight::Warning), expected);
+}
+
+#[test]
+fn warnings_can_be_left_to_the_file() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("log");
+    let text = "n1 2026  WARN not there yet\nn1 2026 ERROR gone\nlockstep: no\n";
+    fs::write(&path, text).unwrap();
+    let mut tail = Tail::new(&path, 0);
+    assert_eq!(
+        tail.important(Weight::Error),
+        ["n1 2026 ERROR gone", "lockstep: no"]
+    );
+    assert!(tail.important(Weight::Warning).is_empty());
 }

@@ -100,7 +100,12 @@ impl Node {
     fn submit(&mut self, group: GroupId) {
         let mut command = Vec::new();
         let set = table::lookup(b"set").unwrap();
-        encode(&mut command, 0, set.number().unwrap(), [&b"key"[..], b"value"].into_iter());
+        encode(
+            &mut command,
+            0,
+            set.number().unwrap(),
+            [&b"key"[..], b"value"].into_iter(),
+        );
         let replica = self.hosting.group(group).unwrap().replica();
         replica.submit(Micros(0), 0, &command);
     }
