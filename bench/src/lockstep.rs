@@ -227,7 +227,14 @@ fn http_get(port: u16, path: &str) -> io::Result<String> {
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     match text.split_once("\r\n\r\n") {
-        Some((head, body)) if head.lines().next().is_some_and(|line| line.contains(" 200 ")) => Ok(body.to_owned()),
+        Some((head, body))
+            if head
+                .lines()
+                .next()
+                .is_some_and(|line| line.contains(" 200 ")) =>
+        {
+            Ok(body.to_owned())
+        }
         _ => Err(io::Error::other(format!("{path} answered {:.40}", text))),
     }
 }

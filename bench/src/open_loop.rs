@@ -42,8 +42,8 @@ pub(crate) enum Target {
 /// What came out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Latency {
-    /// Requests counted.
-    pub(crate) ops: u64,
+    /// Requests sent, those of the warm-up included.
+    pub(crate) sent: u64,
     /// Replies per second.
     pub(crate) ops_per_s: f64,
     /// The median, in milliseconds.
@@ -107,6 +107,7 @@ impl Pool {
 struct Record {
     latencies: Histogram<u64>,
     counted_from: Instant,
+    sent: u64,
     outstanding: u64,
     failure: Option<io::Error>,
 }
@@ -117,6 +118,7 @@ impl Record {
         Ok(Self {
             latencies: new_histogram()?,
             counted_from,
+            sent: 0,
             outstanding: 0,
             failure: None,
         })
@@ -139,7 +141,7 @@ impl Record {
         }
         let millis = |quantile| self.latencies.value_at_quantile(quantile) as f64 / 1000.0;
         Ok(Latency {
-            ops: self.latencies.len(),
+            sent: self.sent,
             ops_per_s: self.latencies.len() as f64 / duration.as_secs_f64(),
             p50_ms: millis(0.5),
             p99_ms: millis(0.99),
@@ -157,7 +159,7 @@ fn keep_schedule(
     let start = Instant::now() + Duration::from_millis(5);
     let mut record = record.borrow_mut();
     record.counted_from = start + WARM_UP;
-    record.outstanding = total;
+    (record.sent, record.outstanding) = (total, total);
     let (sender, receiver) = mpsc::unbounded_channel();
     thread::Builder::new()
         .name("schedule".into())

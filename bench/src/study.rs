@@ -288,7 +288,7 @@ impl Study {
         let cpu = watch.stop()?;
         Ok(Sample {
             ops_per_s: latency.ops_per_s,
-            cpu_s_per_million: cpu.servers_s / latency.ops as f64 * 1e6,
+            cpu_s_per_million: cpu.servers_s / latency.sent as f64 * 1e6,
             p50_ms: latency.p50_ms,
             p99_ms: latency.p99_ms,
             foreign: cpu.foreign,

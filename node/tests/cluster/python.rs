@@ -25,21 +25,21 @@ fn interpreter() -> PathBuf {
 
 fn python(arguments: &[&str]) -> String {
     let python = interpreter();
-    let probe = Command::new(&python).args(["-c", "import redis"]).output();
-    let usable = probe.is_ok_and(|output| output.status.success());
+    // As a user would see it, and nothing left behind in the source tree.
+    let output = Command::new(&python).arg("-B").args(arguments).output();
+    let output = output.unwrap_or_else(|error| {
+        panic!(
+            "{} cannot be run ({error}): run `make setup`",
+            python.display()
+        )
+    });
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(
-        usable,
+        !complaint.contains("No module named 'redis'"),
         "{} has no redis-py: run `make setup`",
         python.display()
     );
-    // As a user would see it, and nothing left behind in the source tree.
-    let output = Command::new(&python)
-        .arg("-B")
-        .args(arguments)
-        .output()
-        .expect("python runs");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),
         "{arguments:?}:\n{text}\n{complaint}"

@@ -68,8 +68,15 @@ impl Watch {
         }
     }
 
-    /// Ends, and checks everything; `counted` says whether a counter must have grown.
+    /// Ends, and fails the test if a promise was broken; `counted` says whether a counter
+    /// must have grown.
     pub(crate) fn end(self, cluster: &mut Cluster, what: &str, counted: bool) {
+        let problems = self.problems(cluster, what, counted);
+        assert!(problems.is_empty(), "{problems:#?}");
+    }
+
+    /// Ends, and says which promises were broken.
+    pub(crate) fn problems(self, cluster: &mut Cluster, what: &str, counted: bool) -> Vec<String> {
         // Long enough to see what it did to others.
         thread::sleep(AFTERMATH);
         self.stop.store(true, Ordering::Relaxed);
@@ -84,19 +91,17 @@ impl Watch {
              in {calls} turns (stall of the machine {stall:?})",
             growth >> 10
         );
-        assert!(
-            growth < GROWTH_MAX,
-            "{what}: the node grew by {} MiB",
-            growth >> 20
-        );
-        assert!(
-            longest < OTHERS_WAIT_MAX + 3 * stall,
-            "{what}: another client waited {longest:?}"
-        );
-        assert!(
-            !counted || cluster.is_oracle() || counted_now > 0.0,
-            "{what}: nothing was counted"
-        );
+        let mut problems = Vec::new();
+        if growth >= GROWTH_MAX {
+            problems.push(format!("{what}: the node grew by {} MiB", growth >> 20));
+        }
+        if longest >= OTHERS_WAIT_MAX + 3 * stall {
+            problems.push(format!("{what}: another client waited {longest:?}"));
+        }
+        if counted && !cluster.is_oracle() && counted_now <= 0.0 {
+            problems.push(format!("{what}: nothing was counted"));
+        }
+        problems
     }
 }
 
