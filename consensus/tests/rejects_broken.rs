@@ -15,8 +15,9 @@ use broken::commits::{
 use broken::disks::IgnoresHungDisk;
 use broken::durability::{
     AcknowledgesBeforePersisted, AppliesAgain, CountsReportsOneByOne, ForgetsDamage,
-    ForgetsHardState, PurgesTooMuch, StartsWithoutHardState, SwallowsPurge, SwallowsTruncation,
-    VotesBeforePersisted, WaitsForItsOwnDisk,
+    ForgetsHardState, IgnoresSnapshots, InstallsTwice, PurgesTooMuch, StartsWithoutHardState,
+    SwallowsPurge, SwallowsTruncation, TakesTheFirstWriteForTheLast, VotesBeforePersisted,
+    WaitsForItsOwnDisk,
 };
 use broken::messages::{Chatters, LosesAField, OneChannel, PanicsAtStrangers, Wrapped};
 use broken::reads::{ForgetsReadsAtStepDown, ReadsAtOnce, ReadsFromAnOldRound, ReadsOneByOne};
@@ -97,6 +98,12 @@ rejections! {
         => leader_replicates_in_parallel_with_its_own_write, "waits for its own disk";
     counting_reports_one_by_one: CountsReportsOneByOne
         => persisted_covers_all_earlier_writes, "";
+    taking_the_first_write_for_the_last: TakesTheFirstWriteForTheLast
+        => index_is_durable_when_its_last_write_is, "durable on 2 of 5";
+    ignoring_snapshots: IgnoresSnapshots
+        => follower_below_the_log_catches_up_by_snapshot, "not everybody has applied";
+    installing_a_snapshot_twice: InstallsTwice
+        => follower_below_the_log_catches_up_by_snapshot, "was not offered";
     applying_again_after_a_restart: AppliesAgain
         => applied_entries_are_not_applied_again, "is next";
     forgetting_the_damage: ForgetsDamage

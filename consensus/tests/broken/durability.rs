@@ -1,6 +1,8 @@
 //! Faults of durability: said before it is so, or not kept.
 
-use consensus::{Channel, Index, Input, LogOp, Message, Micros, Output, Position, Recovered};
+use consensus::{
+    Channel, Index, Input, LogOp, Message, Micros, Output, Position, Recovered, WriteSeq,
+};
 
 use super::{Fault, Pass};
 
@@ -179,6 +181,34 @@ impl<M> Fault<M> for CountsReportsOneByOne {
     }
 }
 
+/// Takes a write for durable as soon as an earlier one that put the same index is.
+#[derive(Default)]
+pub(crate) struct TakesTheFirstWriteForTheLast {
+    puts: Vec<(WriteSeq, Index)>,
+}
+
+impl<M> Fault<M> for TakesTheFirstWriteForTheLast {
+    fn input(&mut self, _now: Micros, input: Input<M>) -> Pass<M> {
+        let Input::Persisted(seq) = input else {
+            return Pass::nothing().and_back(input);
+        };
+        let written = |index: Index| self.puts.contains(&(seq, index));
+        let again = self.puts.iter().filter(|(_, index)| written(*index));
+        let last = again.map(|(write, _)| *write).max();
+        Pass::nothing().and_back(Input::Persisted(last.unwrap_or(seq).max(seq)))
+    }
+
+    fn output(&mut self, _now: Micros, output: Output<M>) -> Pass<M> {
+        if let Output::Write { seq, ops } = &output {
+            self.puts.extend(ops.iter().filter_map(|op| match op {
+                LogOp::Put(entry) => Some((*seq, entry.index)),
+                _ => None,
+            }));
+        }
+        Pass::on(output)
+    }
+}
+
 /// Applies everything again after a restart.
 #[derive(Default)]
 pub(crate) struct AppliesAgain;
@@ -201,6 +231,33 @@ impl<M> Fault<M> for ForgetsDamage {
         Recovered {
             damaged: false,
             ..recovered
+        }
+    }
+}
+
+/// Wants no snapshot.
+#[derive(Default)]
+pub(crate) struct IgnoresSnapshots;
+
+impl<M> Fault<M> for IgnoresSnapshots {
+    fn input(&mut self, _now: Micros, input: Input<M>) -> Pass<M> {
+        match input {
+            Input::SnapshotOffered { .. } => Pass::nothing(),
+            other => Pass::nothing().and_back(other),
+        }
+    }
+}
+
+/// Installs every snapshot at once, and once more when it has it.
+#[derive(Default)]
+pub(crate) struct InstallsTwice;
+
+impl<M> Fault<M> for InstallsTwice {
+    fn output(&mut self, _now: Micros, output: Output<M>) -> Pass<M> {
+        match output {
+            Output::InstallSnapshot { from, at } => Pass::on(Output::InstallSnapshot { from, at })
+                .and(Output::InstallSnapshot { from, at }),
+            other => Pass::on(other),
         }
     }
 }
