@@ -1,4 +1,5 @@
 //! Log stores that are broken in one way each, and the suites that must reject them.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod naive;
 
@@ -69,10 +70,11 @@ impl LogStore for Forgetful {
                     LogOp::Put(record) if self.is(Slip::TruncatesOnOverwrite) => {
                         kept.apply(group, &LogOp::TruncateFrom(record.index));
                     }
-                    LogOp::PurgeTo { index, .. } if self.is(Slip::PurgesBackwards) => {
-                        if *index < kept.recovered(group).purged.0 {
-                            *kept = MemoryLog::new();
-                        }
+                    LogOp::PurgeTo { index, .. }
+                        if self.is(Slip::PurgesBackwards)
+                            && *index < kept.recovered(group).purged.0 =>
+                    {
+                        *kept = MemoryLog::new();
                     }
                     _ => {}
                 }
@@ -105,10 +107,11 @@ impl LogStore for Forgetful {
         if let (true, LogRead::Records(records)) = (self.is(Slip::JumpsOverHoles), &mut read) {
             let next = from + records.len() as u64 + 1;
             let at_hole = kept.read(group, next - 1, to, max)? == LogRead::Missing;
-            if at_hole && next <= to {
-                if let LogRead::Records(more) = kept.read(group, next, to, max)? {
-                    records.extend(more);
-                }
+            if at_hole
+                && next <= to
+                && let LogRead::Records(more) = kept.read(group, next, to, max)?
+            {
+                records.extend(more);
             }
         }
         Ok(read)

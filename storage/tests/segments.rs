@@ -1,5 +1,6 @@
 //! What is particular to the segmented log: its files, their coming and going, and what it makes of
 //! damage.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use bytes::Bytes;
 use proptest::prelude::*;

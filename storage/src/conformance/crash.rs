@@ -15,7 +15,7 @@ use crate::log::{GroupId, GroupWrite, LogError, LogOp, LogRead, LogStore, Memory
 /// Expands to one `#[test]` per case. The expression makes a function that opens the store on a
 /// given disk.
 ///
-/// ```ignore
+/// ```text
 /// mod my_log_crashes {
 ///     storage::log_crash_suite!(|disk| MyLog::open(disk));
 /// }

@@ -12,7 +12,7 @@ use crate::random::Random;
 
 /// Expands to one `#[test]` per case, for the engines that an expression makes.
 ///
-/// ```ignore
+/// ```text
 /// mod my_engine {
 ///     storage::engine_suite!(MyEngine::default());
 /// }

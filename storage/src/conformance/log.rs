@@ -16,7 +16,7 @@ use crate::log::{
 /// Expands to one `#[test]` per case. The expression makes a new [`Place`](crate::conformance::log::Place):
 /// most simply a closure that opens the store.
 ///
-/// ```ignore
+/// ```text
 /// mod my_log {
 ///     storage::log_store_suite!({
 ///         let directory = tempfile::tempdir().unwrap();
