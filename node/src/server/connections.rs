@@ -197,7 +197,7 @@ impl Connections {
         if session.closing() {
             return Written::Close;
         }
-        if session.is_blocked() {
+        if session.can_continue() {
             self.mark_resumed(key);
         }
         Written::Open
@@ -212,11 +212,11 @@ impl Connections {
             return;
         };
         session.complete(token.slot, index.map(|index| index.0), outcome);
-        let blocked = session.is_blocked();
+        let resumes = session.can_continue();
         if !session.output().is_empty() || session.closing() {
             self.mark_dirty(token.key);
         }
-        if blocked {
+        if resumes {
             self.mark_resumed(token.key);
         }
     }
