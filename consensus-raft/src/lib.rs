@@ -3,7 +3,7 @@
 //! ## How the code is laid out
 //!
 //! `raft.rs` holds the struct, takes inputs and hands out outputs. What each input means is split
-//! by topic into `impl Raft` blocks: `election`, `replicate` (the leader's side), `follow` (the
+//! by topic into `impl Raft` blocks: `election`, `replicate` and `append` (the leader's side), `follow` (the
 //! follower's), `read`, `deliver` (commits and read-backs), `snapshot`, `recover`. Below them stand
 //! pieces that know nothing of Raft's rules and are tested on their own: `log`, `progress`,
 //! `durability`, `hard_state`, `random`.
@@ -32,6 +32,7 @@
 
 extern crate alloc;
 
+mod append;
 mod config;
 mod deliver;
 mod durability;

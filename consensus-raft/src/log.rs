@@ -128,9 +128,9 @@ impl Log {
         self.cache.range(skip as usize..end as usize)
     }
 
-    /// Entries in memory from `from` on, about `max_bytes` of them but at least one, with their
-    /// size. Payloads are shared, not copied.
-    pub(crate) fn batch(&self, from: Index, max_bytes: usize) -> (Vec<Entry>, usize) {
+    /// Entries in memory from `from` on, about `max_bytes` of them but at least one. Payloads are
+    /// shared, not copied.
+    pub(crate) fn batch(&self, from: Index, max_bytes: usize) -> Vec<Entry> {
         let (mut count, mut bytes) = (0, 0);
         for entry in self.cached(from, self.last.index) {
             let size = entry.size();
@@ -140,8 +140,8 @@ impl Log {
             count += 1;
             bytes += size;
         }
-        let entries = self.cached(from, self.last.index).take(count).cloned();
-        (entries.collect(), bytes)
+        let entries = self.cached(from, self.last.index).take(count);
+        entries.cloned().collect()
     }
 
     /// Drops the oldest entries from memory, as far as `upto`, while more than `max_bytes` are
@@ -200,9 +200,9 @@ mod tests {
     #[test]
     fn a_batch_is_about_so_many_bytes_but_at_least_one_entry() {
         let log = log(&[1, 1, 1]);
-        let count = |max| log.batch(Index(1), max).0.len();
+        let count = |max| log.batch(Index(1), max).len();
         assert_eq!([1, 10, 19, 20, 99].map(count), [1, 1, 1, 2, 3]);
-        assert_eq!(log.batch(Index(4), 99), (Vec::new(), 0));
+        assert_eq!(log.batch(Index(4), 99), []);
     }
 
     #[test]

@@ -160,13 +160,21 @@ impl Raft {
         self.say(leader, Message::ReadIndex { term, id });
     }
 
-    /// A request that goes unanswered is sent again.
+    /// A request that goes unanswered is sent again. One that cannot leave, because the disk hangs
+    /// that must first hold this life's number, is given up: another node may serve the reads.
     pub(crate) fn on_follower_time(&mut self) {
+        let hung = self.durability.overdue_at(self.config.election_timeout);
+        let hung = hung.is_some_and(|at| self.now >= at);
         let (State::Follower(following), Some(leader)) = (&mut self.state, self.leader) else {
             return;
         };
         let reads = &mut following.reads;
-        if reads.ask_again_at().is_some_and(|at| self.now >= at) {
+        if reads.ask_again_at().is_none_or(|at| self.now < at) {
+            return;
+        }
+        if hung && !self.durability.hard_state_durable() {
+            self.refuse_reads();
+        } else {
             reads.again_at = self.now + self.config.heartbeat_interval;
             let (term, id) = (self.hard.term, reads.id);
             self.say(leader, Message::ReadIndex { term, id });

@@ -1,8 +1,7 @@
-//! The leader's side of replication (§5.3, §5.4.2): appends, their answers, commit.
+//! The leader's side of replication (§5.3, §5.4.2): proposals, answers to appends, commit, and what
+//! time demands of a leader. How appends are made stands in `append.rs`.
 //!
-//! Entries leave for the peers in the drain in which they are proposed, in parallel with the
-//! leader's own write; the leader counts itself by what is durable, like any peer. Only an entry
-//! of its own term is committed by counting (figure 8); what stands below it is committed with it.
+//! The leader counts itself by what is durable, like any peer. Only an entry of its own term is committed by counting (figure 8); what stands below it is committed with it.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -15,7 +14,7 @@ use consensus::{
 
 use crate::config::Config;
 use crate::message::Message;
-use crate::progress::{Mode, Progress};
+use crate::progress::Progress;
 use crate::raft::{Raft, State};
 use crate::read::Rounds;
 
@@ -274,80 +273,5 @@ impl Raft {
         if reign.notice_at.is_none() && !reign.peers.is_empty() {
             reign.notice_at = Some(self.now + self.config.commit_notice);
         }
-    }
-
-    fn send_appends(&mut self) {
-        let State::Leader(reign) = &mut self.state else {
-            return;
-        };
-        let (last, purged) = (self.log.last().index, self.log.purged().index);
-        for (to, progress) in &mut reign.peers {
-            while progress.next_index <= last && progress.may_send(&self.config) {
-                let next = progress.next_index;
-                if next <= purged {
-                    progress.mode = Mode::Snapshot { sending: true };
-                    self.out.push_back(Output::SendSnapshot { to: *to });
-                    break;
-                }
-                let cached = self.log.cached_from();
-                if next < cached {
-                    if progress.fetch.is_none() {
-                        self.fetches += 1;
-                        let id = consensus::FetchId(self.fetches);
-                        progress.fetch = Some((id, next));
-                        self.out.push_back(Output::Fetch {
-                            id,
-                            from: next,
-                            to: cached.prev(),
-                            max_bytes: self.config.max_append_bytes,
-                        });
-                    }
-                    break;
-                }
-                let (entries, bytes) = self.log.batch(next, self.config.max_append_bytes);
-                let prev = Position {
-                    index: next.prev(),
-                    epoch: self.log.epoch(next.prev()).unwrap_or_default(),
-                };
-                let end = Index(prev.index.0 + entries.len() as u64);
-                progress.sent(self.now, end, bytes);
-                progress.commit_sent = self.commit_index;
-                let message = Message::Append {
-                    term: self.hard.term,
-                    prev,
-                    entries,
-                    commit: self.commit_index,
-                };
-                self.out.push_back(Output::Send { to: *to, message });
-            }
-        }
-    }
-
-    /// Entries read back for the peers that asked for fetch `id`; sent as they are.
-    pub(crate) fn send_fetched(&mut self, to: NodeId, entries: Vec<Entry>) {
-        let State::Leader(reign) = &mut self.state else {
-            return;
-        };
-        let (Some(progress), Some(first)) = (reign.peers.get_mut(&to), entries.first()) else {
-            return;
-        };
-        if first.index != progress.next_index || !progress.may_send(&self.config) {
-            return;
-        }
-        let prev = Position {
-            index: first.index.prev(),
-            epoch: self.log.epoch(first.index.prev()).unwrap_or_default(),
-        };
-        let end = Index(prev.index.0 + entries.len() as u64);
-        let bytes = entries.iter().map(Entry::size).sum();
-        progress.sent(self.now, end, bytes);
-        progress.commit_sent = self.commit_index;
-        let message = Message::Append {
-            term: self.hard.term,
-            prev,
-            entries,
-            commit: self.commit_index,
-        };
-        self.out.push_back(Output::Send { to, message });
     }
 }

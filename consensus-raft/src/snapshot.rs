@@ -37,7 +37,7 @@ impl Raft {
     pub(crate) fn on_snapshot_installed(&mut self, at: Position) {
         self.installing = None;
         self.dirty = true;
-        if at.index <= self.delivered {
+        if at.index <= self.delivered || at.index < self.log.purged().index {
             return;
         }
         if at.epoch > self.epoch() {

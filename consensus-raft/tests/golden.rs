@@ -364,6 +364,7 @@ scripts! {
     read_during_a_round_waits_for_the_next
     read_on_a_follower
     read_refused_at_step_down
+    read_refused_when_the_disk_hangs
     restart_follows_and_fetches
     restart_log_behind_applied
     restart_of_a_slow_follower
