@@ -132,10 +132,7 @@ fn runtime() -> tokio::runtime::Runtime {
         .expect("a runtime")
 }
 
-async fn exercise(
-    connection: &mut (impl AsyncCommands + Send + Sync),
-    prefix: &str,
-) -> RedisResult<()> {
+async fn exercise(connection: &mut (impl AsyncCommands + Sync), prefix: &str) -> RedisResult<()> {
     let key = |name: &str| format!("{{{prefix}}}:{name}");
     let () = connection.set(key("a"), "value").await?;
     let value: Option<String> = connection.get(key("a")).await?;

@@ -10,7 +10,11 @@ use std::{
 
 use serde::Serialize;
 
-use crate::support::{Client, Cluster, NODES, Options, client::encode, watch::Watch};
+use crate::support::{
+    Client, Cluster, NODES, Options,
+    client::encode,
+    watch::{Refusals, Watch},
+};
 
 /// How a node may take a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,14 +211,21 @@ fn said(port: u16, bytes: &[u8]) -> Vec<u8> {
 fn hostile_bytes_on_the_client_port() {
     let mut cluster = Cluster::start(Options::plain());
     let node = cluster.follower();
+    let refusals = Refusals::begin(&cluster, node);
+    let cases = client_cases();
+    let refused = cases
+        .iter()
+        .filter(|(_, _, taken)| *taken != Anything)
+        .count();
     let mut problems = Vec::new();
-    for case in client_cases() {
+    for case in cases {
         let watch = Watch::begin(&cluster, node);
         problems.extend(attack(cluster.port(node), &case).err());
-        let (name, _, taken) = case;
-        problems.extend(watch.problems(&mut cluster, name, taken != Anything));
+        let (name, ..) = case;
+        problems.extend(watch.problems(&mut cluster, name));
     }
     assert!(problems.is_empty(), "{problems:#?}");
+    refusals.end(&mut cluster, refused);
 }
 
 #[test]
@@ -276,7 +287,7 @@ fn half_a_command_for_ever() {
         clients.push(client);
     }
     thread::sleep(Duration::from_secs(2));
-    watch.end(&mut cluster, "400 halves of commands", false);
+    watch.end(&mut cluster, "400 halves of commands");
 }
 
 #[test]
@@ -295,7 +306,7 @@ fn a_client_that_never_reads() {
     let took = (0..100).take_while(|_| client.send(&batch).is_ok()).count();
     println!("{took} hundreds of requests were taken");
     thread::sleep(Duration::from_secs(1));
-    watch.end(&mut cluster, "never reads", false);
+    watch.end(&mut cluster, "never reads");
 }
 
 #[test]
@@ -316,11 +327,7 @@ fn many_clients_that_never_read() {
         clients.push(client);
     }
     thread::sleep(Duration::from_secs(2));
-    watch.end(
-        &mut cluster,
-        "40 clients that never read 1.25 MiB each",
-        false,
-    );
+    watch.end(&mut cluster, "40 clients that never read 1.25 MiB each");
 }
 
 #[test]
@@ -347,7 +354,7 @@ fn a_million_commands_in_one_pipeline() {
             assert_eq!(answer, expected, "reply {nth}");
         }
         sending.join().expect("the sender");
-        watch.end(&mut cluster, name, false);
+        watch.end(&mut cluster, name);
     }
 }
 
@@ -362,7 +369,7 @@ fn connections_that_come_and_go() {
         let begun = encode(["SET", "k", "v"]);
         drop(stream.write_all(&begun[..nth % (begun.len() + 1)]));
     }
-    watch.end(&mut cluster, "3,000 connections that come and go", false);
+    watch.end(&mut cluster, "3,000 connections that come and go");
 }
 
 /// CRC32C, bit by bit: the peers' checksum, without their code.
@@ -490,8 +497,11 @@ fn hostile_bytes_on_the_peer_port() {
     let mut cluster = Cluster::start(Options::plain());
     // The first node, whom the greetings address, in whatever role.
     let node = 0;
+    let refusals = Refusals::begin(&cluster, node);
+    let cases = peer_cases();
+    let refused = cases.len();
     let mut problems = Vec::new();
-    for (name, bytes) in peer_cases() {
+    for (name, bytes) in cases {
         let watch = Watch::begin(&cluster, node);
         let mut stranger = Client::connect(cluster.peer_port(node))
             .expect("connected")
@@ -501,9 +511,10 @@ fn hostile_bytes_on_the_peer_port() {
         if stranger.read_to_end().is_none() {
             problems.push(format!("{name}: the connection was kept"));
         }
-        problems.extend(watch.problems(&mut cluster, name, true));
+        problems.extend(watch.problems(&mut cluster, name));
     }
     assert!(problems.is_empty(), "{problems:#?}");
+    refusals.end(&mut cluster, refused);
     // The cluster's own connections were not disturbed.
     for node in 0..NODES {
         assert_eq!(cluster.connect(node).call(["SET", "after", "all"]), "OK");
@@ -515,6 +526,7 @@ fn strangers_that_say_nothing_on_the_peer_port() {
     let mut cluster = Cluster::start(Options::plain());
     let node = cluster.leader();
     let watch = Watch::begin(&cluster, node);
+    let refusals = Refusals::begin(&cluster, node);
     let strangers: Vec<TcpStream> = (0..500)
         .map(|_| TcpStream::connect(("127.0.0.1", cluster.peer_port(node))).expect("connected"))
         .collect();
@@ -526,5 +538,6 @@ fn strangers_that_say_nothing_on_the_peer_port() {
     cluster.wait_until_ready();
     drop(strangers);
     thread::sleep(Duration::from_millis(500));
-    watch.end(&mut cluster, "500 silent strangers", true);
+    watch.end(&mut cluster, "500 silent strangers");
+    refusals.end(&mut cluster, 500);
 }

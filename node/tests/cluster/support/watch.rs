@@ -23,17 +23,9 @@ const OTHERS_WAIT_MAX: Duration = Duration::from_secs(1);
 pub(crate) struct Watch {
     node: usize,
     resident_before: u64,
-    counted_before: f64,
     stop: Arc<AtomicBool>,
     others: JoinHandle<(usize, Duration)>,
     meter: StallMeter,
-}
-
-/// Whether a metric counts input that was refused.
-fn counts_refusals(name: &str) -> bool {
-    ["error", "rejected", "refused", "unreadable", "disconnected"]
-        .iter()
-        .any(|word| name.contains(word) && name.ends_with("_total"))
 }
 
 impl Watch {
@@ -61,22 +53,20 @@ impl Watch {
         Self {
             node,
             resident_before: process.resident_bytes(),
-            counted_before: refusals(cluster, node),
             stop,
             others,
             meter: StallMeter::start(),
         }
     }
 
-    /// Ends, and fails the test if a promise was broken; `counted` says whether a counter
-    /// must have grown.
-    pub(crate) fn end(self, cluster: &mut Cluster, what: &str, counted: bool) {
-        let problems = self.problems(cluster, what, counted);
+    /// Ends, and fails the test if a promise was broken.
+    pub(crate) fn end(self, cluster: &mut Cluster, what: &str) {
+        let problems = self.problems(cluster, what);
         assert!(problems.is_empty(), "{problems:#?}");
     }
 
     /// Ends, and says which promises were broken.
-    pub(crate) fn problems(self, cluster: &mut Cluster, what: &str, counted: bool) -> Vec<String> {
+    pub(crate) fn problems(self, cluster: &mut Cluster, what: &str) -> Vec<String> {
         // Long enough to see what it did to others.
         thread::sleep(AFTERMATH);
         self.stop.store(true, Ordering::Relaxed);
@@ -85,9 +75,8 @@ impl Watch {
         cluster.assert_healthy();
         let peak = cluster.node(self.node).peak_bytes();
         let growth = peak.saturating_sub(self.resident_before);
-        let counted_now = refusals(cluster, self.node) - self.counted_before;
         println!(
-            "{what}: grew by {} KiB, counted {counted_now}, others waited at most {longest:?} \
+            "{what}: grew by {} KiB, others waited at most {longest:?} \
              in {calls} turns (stall of the machine {stall:?})",
             growth >> 10
         );
@@ -98,17 +87,53 @@ impl Watch {
         if longest >= OTHERS_WAIT_MAX + 3 * stall {
             problems.push(format!("{what}: another client waited {longest:?}"));
         }
-        if counted && !cluster.is_oracle() && counted_now <= 0.0 {
-            problems.push(format!("{what}: nothing was counted"));
-        }
         problems
     }
 }
 
-fn refusals(cluster: &Cluster, node: usize) -> f64 {
-    if cluster.is_oracle() {
-        0.0
-    } else {
-        cluster.metrics(node, counts_refusals)
+/// The refusals that a node has counted, on either port.
+pub(crate) struct Refusals {
+    node: usize,
+    before: f64,
+}
+
+impl Refusals {
+    /// Begins to count.
+    pub(crate) fn begin(cluster: &Cluster, node: usize) -> Self {
+        let before = if cluster.is_oracle() {
+            0.0
+        } else {
+            count(cluster, node)
+        };
+        Self { node, before }
     }
+
+    /// Fails the test unless at least `wanted` were counted. Gauges and counters are
+    /// brought up to date now and then only, so this waits a while.
+    pub(crate) fn end(self, cluster: &mut Cluster, wanted: usize) {
+        if cluster.is_oracle() {
+            return;
+        }
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let counted = count(cluster, self.node) - self.before;
+            if counted >= wanted as f64 {
+                println!("{counted} refusals counted, at least {wanted} expected");
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "only {counted} of {wanted} refusals were counted"
+            );
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+fn count(cluster: &Cluster, node: usize) -> f64 {
+    let counts_refusals = |name: &str| {
+        let words = ["error", "rejected", "refused", "unreadable"];
+        name.ends_with("_total") && words.iter().any(|word| name.contains(word))
+    };
+    cluster.metrics(node, counts_refusals)
 }
