@@ -80,6 +80,7 @@ suite! { $
     step_down_answers_reads_not_leader
 
     scattered_entries_of_a_crashed_leader_leave_no_holes
+    copies_alone_do_not_commit_what_a_former_leader_left
     hearing_of_a_commit_does_not_bless_stale_entries
     branches_of_several_deposed_leaders_become_one_history
 

@@ -81,6 +81,62 @@ fn lost<C: Consensus>(cluster: &Cluster<'_, C>, stale: &[RequestId]) {
     }
 }
 
+/// Figure 8 of the Raft paper. A former leader's entry, which a later leader spreads to a
+/// majority, is not decided by being there: a node that led in between, and has an entry of its
+/// own at that index, may still be elected. Only what the later leader says in its own epoch
+/// rules that out.
+pub fn copies_alone_do_not_commit_what_a_former_leader_left<C: Consensus>(
+    configure: Configure<'_, C>,
+) {
+    for round in 0..4 {
+        each_size::<C>(configure, &[5], |cluster| {
+            for _ in 0..round {
+                cluster.random().next();
+            }
+            // One leader's entry reaches one other node.
+            let first = cluster.elect();
+            cluster.commit(2);
+            cluster.settle();
+            let second = cluster.follower();
+            cluster.isolate(&[first, second]);
+            let entry = cluster.propose(first);
+            cluster.run_for(millis(30));
+            cluster.crash_all_of(&[first, second]);
+            // Another one leads without those two, and is alone with its entry.
+            let led = |cluster: &Cluster<'_, C>| cluster.leader().is_some();
+            let elected = cluster.run_until(super::LIMIT, led);
+            cluster.check(elected, "three of five nodes elect nobody");
+            let between = cluster.leader().unwrap_or_default();
+            cluster.silence(between);
+            cluster.lose_under_way(between);
+            cluster.propose(between);
+            cluster.run_for(millis(30));
+            cluster.crash(between, 0);
+            // One of those two leads, and the entry reaches a third node, but nothing newer does.
+            let rest: Vec<NodeId> = cluster.up();
+            cluster.start(first);
+            cluster.start(second);
+            cluster.net.mend_all();
+            let elected = cluster.run_until(super::LIMIT, led);
+            cluster.check(elected, "four of five nodes elect nobody");
+            let later = cluster.leader().unwrap_or_default();
+            if let [third, fourth] = rest[..] {
+                cluster.net.cut(later, fourth);
+                cluster.run_until(millis(100), |cluster| cluster.is_durable(third, entry));
+                cluster.net.cut(later, third);
+            }
+            cluster.lose_under_way(later);
+            cluster.run_for(millis(30));
+            // The one in between comes back, and those two go.
+            cluster.crash_all_of(&[first, second]);
+            cluster.net.mend_all();
+            cluster.start(between);
+            cluster.commit(2);
+            cluster.converge();
+        });
+    }
+}
+
 /// Leaders are cut off one after the other, each with entries that only it has; then all come
 /// back at once. One history remains.
 pub fn branches_of_several_deposed_leaders_become_one_history<C: Consensus>(

@@ -47,6 +47,13 @@ impl<C: Consensus> Cluster<'_, C> {
         }
     }
 
+    /// Crashes these nodes; each keeps only what is durable.
+    pub fn crash_all_of(&mut self, ids: &[NodeId]) {
+        for id in ids {
+            self.crash(*id, 0);
+        }
+    }
+
     /// Starts every node that is down.
     pub fn start_all(&mut self) {
         for id in self.ids() {
