@@ -11,11 +11,17 @@
 
 use std::collections::VecDeque;
 
-use consensus::{Epoch, Micros, NodeId};
+use bytes::Bytes;
+use consensus::{Consensus, Epoch, Micros, NodeId};
 
 use crate::batch::Batch;
-use crate::message::ForwardId;
+use crate::machine::Millis;
+use crate::message::{Failure, ForwardId, Message};
 use crate::queue::{Run, Waiting};
+use crate::replica::Replica;
+
+/// Forwarded batches under way before more commands are gathered into the next one.
+const FORWARDS_IN_FLIGHT: usize = 2;
 
 /// A batch under way to a leader.
 #[derive(Debug)]
@@ -131,5 +137,77 @@ impl<T> InFlight<T> {
             .map(|sent| sent.batch.bytes().len())
             .sum();
         taken
+    }
+}
+
+impl<C: Consensus, T: Copy> Replica<C, T> {
+    pub(crate) fn may_forward(&self, gathered: bool) -> bool {
+        !self.is_stuck()
+            && (gathered || self.in_flight.len() < FORWARDS_IN_FLIGHT)
+            && self.in_flight.bytes() < self.config.max_waiting_bytes / 2
+    }
+
+    pub(crate) fn forward(&mut self, leader: NodeId, now: Micros) {
+        let Some(mut front) = self.queue.pop() else {
+            return;
+        };
+        let id = self.next_forward.take();
+        let batch = front.builder.finish(Millis(0));
+        self.send(
+            leader,
+            Message::Forward {
+                epoch: self.epoch,
+                id,
+                batch: batch.bytes().clone(),
+            },
+        );
+        self.newest_sent = self.newest_sent.max(self.epoch);
+        self.forwarded += u64::from(batch.len());
+        self.in_flight.push(Forwarded {
+            id,
+            leader,
+            epoch: self.epoch,
+            batch,
+            waiting: front.waiting,
+            since: now.min(front.since),
+        });
+    }
+
+    pub(crate) fn take_forward(
+        &mut self,
+        now: Micros,
+        from: NodeId,
+        epoch: Epoch,
+        id: ForwardId,
+        batch: Bytes,
+    ) {
+        let last = self.last_forward.entry(from).or_default();
+        if id <= *last {
+            tracing::warn!(%from, ?id, "a forwarded batch came twice or late: dropped");
+            return;
+        }
+        *last = id;
+        if !self.leads() || epoch != self.epoch {
+            return self.send(from, Message::Refused { id });
+        }
+        match Batch::decode(batch) {
+            Ok(batch) => self.queue.extend(now, from, id, &batch),
+            Err(error) => {
+                tracing::warn!(%from, %error, "a forwarded batch cannot be read");
+                let failure = Failure::NotExecuted;
+                self.send(from, Message::Failed { id, failure });
+            }
+        }
+    }
+
+    pub(crate) fn forward_refused(&mut self, from: NodeId, id: ForwardId) {
+        for sent in self.in_flight.take_refused(from, id).into_iter().rev() {
+            self.refused_epoch = self.refused_epoch.max(sent.epoch);
+            if self.newest_sent > sent.epoch {
+                self.fail(sent.waiting, Failure::NotExecuted);
+            } else {
+                self.queue.push_front(&sent.batch, sent.waiting, sent.since);
+            }
+        }
     }
 }

@@ -6,12 +6,13 @@
 use bytes::Bytes;
 use consensus::{Consensus, FetchId, Index, LogOp, Micros, NodeId, Payload, WriteSeq};
 
+use crate::action::{Action, Committed};
 use crate::batch::{Batch, BatchError};
 use crate::machine::{EntryInfo, Millis, Query, StateMachine};
 use crate::message::{Failure, ForwardId, Message};
 use crate::queue::{Run, Waiting};
 use crate::reads::ReadBatch;
-use crate::replica::{Action, Committed, Replica};
+use crate::replica::Replica;
 use crate::waits::Held;
 
 /// What a group needs done in the world, and whom it answers.

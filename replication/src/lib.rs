@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod action;
 mod batch;
 mod clock;
+mod config;
 mod forward;
 mod group;
 mod machine;
@@ -17,12 +19,14 @@ pub mod local;
 /// The contract's words that stand in [`StateMachine`], for crates that implement it.
 pub use consensus::{DiskId, Epoch, Index, Member, Membership, NodeId, Position};
 
+pub use action::{Action, Committed};
 pub use batch::{Batch, BatchBuilder, BatchError, Commands, SEMANTICS};
+pub use config::Config;
 pub use group::{Group, GroupError, Io};
 pub use machine::{EntryInfo, Millis, Query, StateMachine};
 pub use message::{Failure, ForwardId, Frame, FrameError, Message};
 pub use queue::Waiting;
 pub use reads::ReadBatch;
 pub use records::{RecordError, to_fetched, to_log, to_recovered};
-pub use replica::{Action, Committed, Config, Replica};
+pub use replica::Replica;
 pub use waits::{Held, Wait};

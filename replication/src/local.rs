@@ -8,11 +8,12 @@ use consensus::{
 };
 use storage::{GroupId, GroupWrite, LogStore, MemoryLog};
 
+use crate::config::Config;
 use crate::group::{Group, GroupError, Io};
 use crate::machine::{Millis, StateMachine};
 use crate::message::{Failure, Message};
 use crate::records::{to_fetched, to_log, to_recovered};
-use crate::replica::{Config, Replica};
+use crate::replica::Replica;
 use crate::waits::Held;
 
 const GROUP: GroupId = GroupId(0);

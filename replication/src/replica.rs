@@ -21,17 +21,19 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use consensus::{
-    Consensus, Done, Entry, Epoch, FetchId, Fetched, Index, Input, LogOp, Membership, Micros,
-    NodeId, Output, Position, ReadMode, RequestId, Status, WriteSeq,
+    Consensus, Done, Entry, Epoch, FetchId, Fetched, Index, Input, Membership, Micros, NodeId,
+    Output, Position, ReadMode, RequestId, Status, WriteSeq,
 };
 
+use crate::action::{Action, Committed};
 use crate::batch::{Batch, BatchBuilder};
 use crate::clock::Clocks;
-use crate::forward::{Forwarded, InFlight, local_tokens};
+use crate::config::Config;
+use crate::forward::{InFlight, local_tokens};
 use crate::machine::Millis;
 use crate::message::{Failure, ForwardId, Message};
 use crate::queue::{Queue, Run, Waiting};
-use crate::reads::{ReadBatch, Reads};
+use crate::reads::Reads;
 use crate::waits::{Asker, Held, Open, Wait};
 
 /// How long batches that were forwarded in an earlier reign may be waited for before newer ones
@@ -39,133 +41,48 @@ use crate::waits::{Asker, Held, Open, Wait};
 const GRACE: Micros = Micros::from_millis(200);
 /// The least time between two ticks that only let time pass.
 const TICK_EVERY: Micros = Micros::from_millis(100);
-/// How much longer than the leader a follower waits for an answer to WAIT.
-const WAIT_SLACK: Micros = Micros::from_millis(50);
-/// Forwarded batches under way before more commands are gathered into the next one.
-const FORWARDS_IN_FLIGHT: usize = 2;
-
-/// What the driver can be tuned by.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// This node.
-    pub node: NodeId,
-    /// How often this node has been started: keeps names of forwarded batches unique for ever.
-    pub boot: u64,
-    /// How long commands are held while nobody leads.
-    pub hold: Micros,
-    /// Where a batch is cut, in bytes; a larger command has a batch of its own.
-    pub max_batch_bytes: usize,
-    /// How many bytes may wait here before [`Replica::overloaded`] says so.
-    pub max_waiting_bytes: usize,
-}
-
-impl Config {
-    /// The defaults: held 2 s, batches of 1 MiB, 64 MiB waiting.
-    #[must_use]
-    pub fn new(node: NodeId, boot: u64) -> Self {
-        Config {
-            node,
-            boot,
-            hold: Micros::from_millis(2_000),
-            max_batch_bytes: 1 << 20,
-            max_waiting_bytes: 64 << 20,
-        }
-    }
-}
-
-/// A committed entry, and who waits for its replies.
-#[derive(Debug)]
-pub struct Committed<T> {
-    pub(crate) entry: Entry,
-    pub(crate) waiting: Option<Waiting<T>>,
-}
-
-impl<T> Committed<T> {
-    /// Where the entry stands.
-    #[must_use]
-    pub fn index(&self) -> Index {
-        self.entry.index
-    }
-}
-
-/// What the driver wants done, in order.
-#[derive(Debug)]
-pub enum Action<M, T> {
-    /// Tell a peer. May be lost.
-    Send(NodeId, Message<M>),
-    /// Make durable after all earlier writes; then call [`Replica::persisted`].
-    Write(WriteSeq, Vec<LogOp>),
-    /// Read back from the log; then call [`Replica::fetched`].
-    Fetch {
-        /// The fetch's name.
-        id: FetchId,
-        /// The first index.
-        from: Index,
-        /// The last index.
-        to: Index,
-        /// Where to stop.
-        max_bytes: usize,
-    },
-    /// Apply these in order; then call [`Replica::applied`].
-    Apply(Vec<Committed<T>>),
-    /// Answer these from the state as it is.
-    Query(ReadBatch<T>),
-    /// These commands were executed elsewhere: one reply each, behind its length (u32 LE).
-    Answer {
-        /// Who waits, in order.
-        tokens: Vec<T>,
-        /// Where in the log.
-        index: Index,
-        /// The replies.
-        replies: Bytes,
-    },
-    /// These have no reply.
-    Fail(Vec<T>, Failure),
-    /// Answers [`Replica::wait`].
-    Held(T, Held),
-}
 
 /// One node's part in one group. See the module's head.
 #[derive(Debug)]
 pub struct Replica<C: Consensus, T> {
-    core: C,
-    config: Config,
-    membership: Membership,
+    pub(crate) core: C,
+    pub(crate) config: Config,
+    pub(crate) membership: Membership,
     /// The reign this node knows of, its leader, and since when.
-    epoch: Epoch,
-    leader: Option<NodeId>,
-    leadership_since: Micros,
+    pub(crate) epoch: Epoch,
+    pub(crate) leader: Option<NodeId>,
+    pub(crate) leadership_since: Micros,
     /// A leader at this epoch or below has refused: wait for a newer one.
-    refused_epoch: Epoch,
+    pub(crate) refused_epoch: Epoch,
     /// The newest reign in which this node has sent commands on.
-    newest_sent: Epoch,
-    forwarded: u64,
-    connected: BTreeSet<NodeId>,
-    clocks: Clocks,
+    pub(crate) newest_sent: Epoch,
+    pub(crate) forwarded: u64,
+    pub(crate) connected: BTreeSet<NodeId>,
+    pub(crate) clocks: Clocks,
 
-    queue: Queue<T>,
-    proposing: BTreeMap<RequestId, (Batch, Waiting<T>, Micros)>,
+    pub(crate) queue: Queue<T>,
+    pub(crate) proposing: BTreeMap<RequestId, (Batch, Waiting<T>, Micros)>,
     /// Accepted by the protocol, not decided. One index can stand here under several epochs.
-    proposed: BTreeMap<(Index, Epoch), Waiting<T>>,
-    in_flight: InFlight<T>,
+    pub(crate) proposed: BTreeMap<(Index, Epoch), Waiting<T>>,
+    pub(crate) in_flight: InFlight<T>,
     /// The newest batch that each peer has forwarded here: none is taken in twice.
-    last_forward: BTreeMap<NodeId, ForwardId>,
-    committed: Vec<Committed<T>>,
-    reads: Reads<T>,
-    waits: Vec<Open<T>>,
+    pub(crate) last_forward: BTreeMap<NodeId, ForwardId>,
+    pub(crate) committed: Vec<Committed<T>>,
+    pub(crate) reads: Reads<T>,
+    pub(crate) waits: Vec<Open<T>>,
 
-    next_request: RequestId,
+    pub(crate) next_request: RequestId,
     /// The newest proposal that the protocol took in.
-    accepted: RequestId,
-    next_forward: ForwardId,
-    issued: WriteSeq,
-    persisted: WriteSeq,
-    applied: Index,
-    tick_at: Option<Micros>,
-    last_tick: Micros,
-    wake_at: Option<Micros>,
-    now: Micros,
-    actions: VecDeque<Action<C::Message, T>>,
+    pub(crate) accepted: RequestId,
+    pub(crate) next_forward: ForwardId,
+    pub(crate) issued: WriteSeq,
+    pub(crate) persisted: WriteSeq,
+    pub(crate) applied: Index,
+    pub(crate) tick_at: Option<Micros>,
+    pub(crate) last_tick: Micros,
+    pub(crate) wake_at: Option<Micros>,
+    pub(crate) now: Micros,
+    pub(crate) actions: VecDeque<Action<C::Message, T>>,
 }
 
 impl<C: Consensus, T: Copy> Replica<C, T> {
@@ -532,76 +449,6 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         }
     }
 
-    fn may_forward(&self, gathered: bool) -> bool {
-        !self.is_stuck()
-            && (gathered || self.in_flight.len() < FORWARDS_IN_FLIGHT)
-            && self.in_flight.bytes() < self.config.max_waiting_bytes / 2
-    }
-
-    fn forward(&mut self, leader: NodeId, now: Micros) {
-        let Some(mut front) = self.queue.pop() else {
-            return;
-        };
-        let id = self.next_forward.take();
-        let batch = front.builder.finish(Millis(0));
-        self.send(
-            leader,
-            Message::Forward {
-                epoch: self.epoch,
-                id,
-                batch: batch.bytes().clone(),
-            },
-        );
-        self.newest_sent = self.newest_sent.max(self.epoch);
-        self.forwarded += u64::from(batch.len());
-        self.in_flight.push(Forwarded {
-            id,
-            leader,
-            epoch: self.epoch,
-            batch,
-            waiting: front.waiting,
-            since: now.min(front.since),
-        });
-    }
-
-    fn take_forward(
-        &mut self,
-        now: Micros,
-        from: NodeId,
-        epoch: Epoch,
-        id: ForwardId,
-        batch: Bytes,
-    ) {
-        let last = self.last_forward.entry(from).or_default();
-        if id <= *last {
-            tracing::warn!(%from, ?id, "a forwarded batch came twice or late: dropped");
-            return;
-        }
-        *last = id;
-        if !self.leads() || epoch != self.epoch {
-            return self.send(from, Message::Refused { id });
-        }
-        match Batch::decode(batch) {
-            Ok(batch) => self.queue.extend(now, from, id, &batch),
-            Err(error) => {
-                tracing::warn!(%from, %error, "a forwarded batch cannot be read");
-                let failure = Failure::NotExecuted;
-                self.send(from, Message::Failed { id, failure });
-            }
-        }
-    }
-
-    fn forward_refused(&mut self, from: NodeId, id: ForwardId) {
-        for sent in self.in_flight.take_refused(from, id).into_iter().rev() {
-            self.refused_epoch = self.refused_epoch.max(sent.epoch);
-            if self.newest_sent > sent.epoch {
-                self.fail(sent.waiting, Failure::NotExecuted);
-            } else {
-                self.queue.push_front(&sent.batch, sent.waiting, sent.since);
-            }
-        }
-    }
-
     fn send_reads(&mut self, now: Micros) {
         if self.reads.any_unasked() && self.leader.is_some() {
             let request = self.take_request();
@@ -689,7 +536,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
     }
 
     /// Whether there is nobody to send commands to.
-    fn is_stuck(&self) -> bool {
+    pub(crate) fn is_stuck(&self) -> bool {
         match self.leader {
             Some(leader) if leader == self.config.node => false,
             Some(leader) => !self.connected.contains(&leader) || self.epoch <= self.refused_epoch,
@@ -703,79 +550,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             || (self.proposed.keys()).any(|(_, under)| !leads || *under != self.epoch)
     }
 
-    fn open_wait(&mut self, now: Micros, asker: Asker<T>, wait: Wait) {
-        self.waits.push(Open {
-            asker,
-            wait,
-            deadline: wait.timeout.map(|timeout| now + timeout),
-            asked: None,
-        });
-    }
-
-    fn answer_waits(&mut self, now: Micros) {
-        if self.waits.is_empty() {
-            return;
-        }
-        let status = self.leads().then(|| self.core.status());
-        for mut open in std::mem::take(&mut self.waits) {
-            let held = match &status {
-                Some(status) => Held::count(status, open.wait.index),
-                None => Held::default(),
-            };
-            let enough = status.is_some() && held.replicas >= open.wait.replicas && held.leader;
-            if enough || open.deadline.is_some_and(|deadline| deadline <= now) {
-                self.answer_wait(open.asker, held);
-                continue;
-            }
-            self.pass_on(&mut open);
-            self.waits.push(open);
-        }
-    }
-
-    /// A follower asks the leader, once per leader.
-    fn pass_on(&mut self, open: &mut Open<T>) {
-        let leader = self.leader.filter(|leader| self.connected.contains(leader));
-        if let (Some(leader), None, Asker::Local(_)) = (leader, open.asked, open.asker) {
-            let id = self.next_forward.take();
-            open.asked = Some((leader, id));
-            // The leader's answer at its deadline is better than none at ours.
-            open.deadline = open.deadline.map(|deadline| deadline + WAIT_SLACK);
-            let wait = open.wait;
-            self.send(
-                leader,
-                Message::Wait {
-                    id,
-                    index: wait.index,
-                    replicas: wait.replicas,
-                    timeout_ms: wait.timeout.map_or(0, |timeout| (timeout.0 / 1_000).max(1)),
-                },
-            );
-        }
-    }
-
-    fn waited(&mut self, from: NodeId, id: ForwardId, held: Held) {
-        let asked = |open: &Open<T>| open.asked == Some((from, id));
-        if let Some(at) = self.waits.iter().position(asked) {
-            let open = self.waits.swap_remove(at);
-            self.answer_wait(open.asker, held);
-        }
-    }
-
-    fn answer_wait(&mut self, asker: Asker<T>, held: Held) {
-        match asker {
-            Asker::Local(token) => self.actions.push_back(Action::Held(token, held)),
-            Asker::Remote(peer, id) => self.send(
-                peer,
-                Message::Waited {
-                    id,
-                    replicas: held.replicas,
-                    leader: held.leader,
-                },
-            ),
-        }
-    }
-
-    fn fail(&mut self, waiting: Waiting<T>, failure: Failure) {
+    pub(crate) fn fail(&mut self, waiting: Waiting<T>, failure: Failure) {
         for run in &waiting.runs {
             if let Run::Remote { peer, id, .. } = *run {
                 self.send(peer, Message::Failed { id, failure });
@@ -784,13 +559,13 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         self.fail_tokens(local_tokens(waiting), failure);
     }
 
-    fn fail_tokens(&mut self, tokens: Vec<T>, failure: Failure) {
+    pub(crate) fn fail_tokens(&mut self, tokens: Vec<T>, failure: Failure) {
         if !tokens.is_empty() {
             self.actions.push_back(Action::Fail(tokens, failure));
         }
     }
 
-    fn send(&mut self, to: NodeId, message: Message<C::Message>) {
+    pub(crate) fn send(&mut self, to: NodeId, message: Message<C::Message>) {
         self.actions.push_back(Action::Send(to, message));
     }
 

@@ -2,9 +2,14 @@
 //!
 //! Only the leader knows, so a follower passes the question on and the answer back.
 
-use consensus::{Index, Micros, NodeId, Status};
+use consensus::{Consensus, Index, Micros, NodeId, Status};
 
-use crate::message::ForwardId;
+use crate::action::Action;
+use crate::message::{ForwardId, Message};
+use crate::replica::Replica;
+
+/// How much longer than the leader a follower waits for an answer to WAIT.
+const WAIT_SLACK: Micros = Micros::from_millis(50);
 
 /// A question: how many replicas hold `index`?
 #[derive(Clone, Copy, Debug)]
@@ -52,4 +57,78 @@ pub(crate) struct Open<T> {
     pub(crate) deadline: Option<Micros>,
     /// Passed on to this leader under this name.
     pub(crate) asked: Option<(NodeId, ForwardId)>,
+}
+
+impl<C: Consensus, T: Copy> Replica<C, T> {
+    pub(crate) fn open_wait(&mut self, now: Micros, asker: Asker<T>, wait: Wait) {
+        self.waits.push(Open {
+            asker,
+            wait,
+            deadline: wait.timeout.map(|timeout| now + timeout),
+            asked: None,
+        });
+    }
+
+    pub(crate) fn answer_waits(&mut self, now: Micros) {
+        if self.waits.is_empty() {
+            return;
+        }
+        let status = self.leads().then(|| self.core.status());
+        for mut open in std::mem::take(&mut self.waits) {
+            let held = match &status {
+                Some(status) => Held::count(status, open.wait.index),
+                None => Held::default(),
+            };
+            let enough = status.is_some() && held.replicas >= open.wait.replicas && held.leader;
+            if enough || open.deadline.is_some_and(|deadline| deadline <= now) {
+                self.answer_wait(open.asker, held);
+                continue;
+            }
+            self.pass_on(&mut open);
+            self.waits.push(open);
+        }
+    }
+
+    /// A follower asks the leader, once per leader.
+    pub(crate) fn pass_on(&mut self, open: &mut Open<T>) {
+        let leader = self.leader.filter(|leader| self.connected.contains(leader));
+        if let (Some(leader), None, Asker::Local(_)) = (leader, open.asked, open.asker) {
+            let id = self.next_forward.take();
+            open.asked = Some((leader, id));
+            // The leader's answer at its deadline is better than none at ours.
+            open.deadline = open.deadline.map(|deadline| deadline + WAIT_SLACK);
+            let wait = open.wait;
+            self.send(
+                leader,
+                Message::Wait {
+                    id,
+                    index: wait.index,
+                    replicas: wait.replicas,
+                    timeout_ms: wait.timeout.map_or(0, |timeout| (timeout.0 / 1_000).max(1)),
+                },
+            );
+        }
+    }
+
+    pub(crate) fn waited(&mut self, from: NodeId, id: ForwardId, held: Held) {
+        let asked = |open: &Open<T>| open.asked == Some((from, id));
+        if let Some(at) = self.waits.iter().position(asked) {
+            let open = self.waits.swap_remove(at);
+            self.answer_wait(open.asker, held);
+        }
+    }
+
+    pub(crate) fn answer_wait(&mut self, asker: Asker<T>, held: Held) {
+        match asker {
+            Asker::Local(token) => self.actions.push_back(Action::Held(token, held)),
+            Asker::Remote(peer, id) => self.send(
+                peer,
+                Message::Waited {
+                    id,
+                    replicas: held.replicas,
+                    leader: held.leader,
+                },
+            ),
+        }
+    }
 }

@@ -126,7 +126,7 @@ async fn two_groups_share_fsyncs_and_frames() {
 
     // Only node 1 runs now, so that what it writes and says follows from these commands alone.
     let (fsyncs, frames) = (nodes[0].hosting.fsyncs(), nodes[0].hosting.frames());
-    GROUPS.map(|group| nodes[0].submit(group));
+    GROUPS.iter().for_each(|group| nodes[0].submit(*group));
     nodes[0].round(started).await;
     let said = nodes[0].hosting.frames() - frames;
     assert_eq!(said, 2, "one frame per peer for both groups");
