@@ -28,9 +28,9 @@ impl<T> Committed<T> {
 pub enum Action<M, T> {
     /// Tell a peer. May be lost.
     Send(NodeId, Message<M>),
-    /// Make durable after all earlier writes; then call [`Replica::persisted`].
+    /// Make durable after all earlier writes; then call [`Replica::persisted`](crate::Replica::persisted).
     Write(WriteSeq, Vec<LogOp>),
-    /// Read back from the log; then call [`Replica::fetched`].
+    /// Read back from the log; then call [`Replica::fetched`](crate::Replica::fetched).
     Fetch {
         /// The fetch's name.
         id: FetchId,
@@ -41,7 +41,7 @@ pub enum Action<M, T> {
         /// Where to stop.
         max_bytes: usize,
     },
-    /// Apply these in order; then call [`Replica::applied`].
+    /// Apply these in order; then call [`Replica::applied`](crate::Replica::applied).
     Apply(Vec<Committed<T>>),
     /// Answer these from the state as it is.
     Query(ReadBatch<T>),
@@ -56,6 +56,6 @@ pub enum Action<M, T> {
     },
     /// These have no reply.
     Fail(Vec<T>, Failure),
-    /// Answers [`Replica::wait`].
+    /// Answers [`Replica::wait`](crate::Replica::wait).
     Held(T, Held),
 }

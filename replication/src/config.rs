@@ -13,7 +13,7 @@ pub struct Config {
     pub hold: Micros,
     /// Where a batch is cut, in bytes; a larger command has a batch of its own.
     pub max_batch_bytes: usize,
-    /// How many bytes may wait here before [`Replica::overloaded`] says so.
+    /// How many bytes may wait here before [`Replica::overloaded`](crate::Replica::overloaded) says so.
     pub max_waiting_bytes: usize,
 }
 
