@@ -27,7 +27,9 @@ mod batch;
 mod cleaner;
 mod files;
 mod format;
+mod group;
 mod index;
+mod ledger;
 mod recovery;
 mod scan;
 
@@ -43,7 +45,8 @@ use self::batch::{BatchBuilder, Payload};
 use self::cleaner::{Cleaner, entry_payload};
 use self::files::Files;
 use self::format::{BATCH_HEADER, Op, PAYLOAD_MAX, RecordHeader, SegmentHeader, record_bytes};
-use self::index::{Index, Location};
+use self::group::Location;
+use self::index::Index;
 use crate::disk::{Disk, DiskFile};
 use crate::log::{
     Epoch, GroupId, GroupWrite, LogError, LogOp, LogRead, LogStore, Record, RecoveredLog,
@@ -229,7 +232,7 @@ impl<D: Disk> SegmentedLog<D> {
     fn rotate(&mut self, room: u64) -> Result<(), LogError> {
         let header = SegmentHeader {
             id: self.files.active().id + 1,
-            salt: self.files.salt(),
+            salt: self.files.salt(self.files.active().id + 1),
             required: self.next - 1,
             first: self.next,
             floor: self.index.floor,

@@ -14,7 +14,8 @@ use tracing::warn;
 use super::LogOptions;
 use super::files::Files;
 use super::format::{Op, RECORD_HEADER, RecordHeader, StoredRecord, file_name, record_bytes};
-use super::index::{Index, Live, Location};
+use super::group::Location;
+use super::index::{Index, Live};
 use crate::disk::{Disk, DiskFile};
 
 /// How much a write carries along at least, if there is so much to do.
@@ -88,12 +89,13 @@ fn copy<D: Disk>(
     segment: u32,
     live: Live,
 ) -> std::io::Result<Option<Copy>> {
+    let of = |group| index.groups.get(&group);
     Ok(match live {
-        Live::HardState(group) => index
-            .hard_state_in(segment, group)
+        Live::HardState(group) => of(group)
+            .and_then(|log| log.hard_state_in(segment, group))
             .map(|(header, state)| (header, Bytes::copy_from_slice(state))),
-        Live::Purged(group) => index
-            .purged_in(segment, group)
+        Live::Purged(group) => of(group)
+            .and_then(|log| log.purged_in(segment, group))
             .map(|header| (header, Bytes::new())),
         Live::Damage => index.take_damage_in(segment).map(|(groups, spared)| {
             let header = RecordHeader {
@@ -103,7 +105,7 @@ fn copy<D: Disk>(
             };
             (header, Bytes::from(spared))
         }),
-        Live::Entry(group, at) => match index.entry_in(segment, group, at) {
+        Live::Entry(group, at) => match of(group).and_then(|log| log.entry_in(segment, at)) {
             Some(location) => Some(copy_entry(files, group, &location)?),
             None => None,
         },

@@ -35,7 +35,7 @@ pub(super) struct Segment<F> {
 
 /// All segments, oldest first; the last is being written.
 pub(super) struct Files<D: Disk> {
-    pub(super) disk: D,
+    disk: D,
     options: LogOptions,
     salts: Random,
     segments: VecDeque<Segment<D::File>>,
@@ -104,9 +104,10 @@ impl<D: Disk> Files<D> {
         self.position + batch <= self.capacity
     }
 
-    /// A salt for the next segment.
-    pub(super) fn salt(&mut self) -> u64 {
-        self.salts.next()
+    /// A salt for segment `id`.
+    pub(super) fn salt(&mut self, id: u32) -> u64 {
+        // The id, so that segments differ though every start begins with the same number.
+        self.salts.next() ^ (u64::from(id) << 32)
     }
 
     /// Makes a segment and goes on in it. `first`, if given, is in it from the start; else there is
@@ -153,6 +154,13 @@ impl<D: Disk> Files<D> {
         Ok(())
     }
 
+    /// Removes a segment that never got its name: nothing acknowledged is in it.
+    pub(super) fn discard_unfinished(&self) -> Result<(), LogError> {
+        self.disk
+            .remove(UNFINISHED)
+            .map_err(|error| io_error("remove", UNFINISHED, error))
+    }
+
     /// Writes a batch at [`position`](Self::position), where it must fit, and syncs it.
     pub(super) fn append(&mut self, batch: &BatchBuilder) -> Result<(), LogError> {
         assert!(batch.start() == self.position, "batches follow each other");
@@ -164,7 +172,7 @@ impl<D: Disk> Files<D> {
         let written = (|| {
             if end > segment.bytes {
                 let filled = self.capacity.min(end + self.options.step_bytes).max(end);
-                write_zeros(&segment.file, batch.end(), filled)?;
+                write_zeros(&segment.file, batch.end().max(segment.bytes), filled)?;
                 segment.bytes = filled;
             }
             segment.file.write_at(&mut batch.pieces(), batch.start())

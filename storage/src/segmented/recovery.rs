@@ -84,12 +84,20 @@ struct Old<F> {
     header: SegmentHeader,
 }
 
+/// What a directory holds.
+struct Directory<F> {
+    /// The segments, oldest first.
+    old: Vec<Old<F>>,
+    /// There is one that was never finished.
+    unfinished: bool,
+}
+
 /// What stood in the highest batch.
 type Records = Vec<(RecordHeader, Vec<u8>)>;
 
 /// Opens the log in `disk`, which the caller has locked.
 pub(super) fn recover<D: Disk>(disk: D, options: LogOptions) -> Result<Recovered<D>, LogError> {
-    let old = find(&disk)?;
+    let Directory { old, unfinished } = find(&disk)?;
     let mut replay = Replay::default();
     replay.index.floor = old.iter().map(|old| old.header.floor).max().unwrap_or(1);
     let mut records = Records::new();
@@ -106,43 +114,61 @@ pub(super) fn recover<D: Disk>(disk: D, options: LogOptions) -> Result<Recovered
         }
     }
     drop(bytes);
-    let Replay { mut index, damage } = replay;
-    let oldest = old.first().map(|old| old.segment.id);
     let id = old.last().map_or(1, |old| old.segment.id + 1);
+    let oldest = old.first().map_or(id, |old| old.segment.id);
     let segments = old.into_iter().map(|old| old.segment);
     let mut files = Files::new(disk, options, segments);
-    let mut header = SegmentHeader {
+    let header = SegmentHeader {
         id,
-        salt: files.salt(),
+        salt: files.salt(id),
         required: after.required,
         first: after.first,
         floor: 0,
     };
-    let mut batch = BatchBuilder::default();
-    batch.begin(header.first, header.salt, DATA_START);
-    for (header, payload) in &records {
-        let record = batch.add(*header, &Payload::Borrowed(payload));
-        index.apply(id, &record, Some(payload));
-    }
-    batch.finish();
-    check_floor(&index, oldest.unwrap_or(id))?;
-    header.floor = index.floor;
-    let first = (!records.is_empty()).then_some(&batch);
-    files.make(header, first, 0)?;
-    index.floor = removable(&index, &files);
-    files.remove_below(index.floor)?;
-    index.ledger.release_below(index.floor);
-    Ok(Recovered {
+    let mut recovered = Recovered {
         files,
-        index,
-        batch,
+        index: replay.index,
+        batch: BatchBuilder::default(),
         next: header.first + u64::from(!records.is_empty()),
-        damage,
-    })
+        damage: replay.damage,
+    };
+    recovered.go_on_in(header, &records, oldest, unfinished)?;
+    Ok(recovered)
 }
 
-/// Opens every segment and reads its header. A segment that was never completed is removed.
-fn find<D: Disk>(disk: &D) -> Result<Vec<Old<D::File>>, LogError> {
+impl<D: Disk> Recovered<D> {
+    /// Makes the fresh segment, with the highest batch copied into it, and then removes what is not
+    /// needed any more. Nothing is changed before this.
+    fn go_on_in(
+        &mut self,
+        mut header: SegmentHeader,
+        records: &Records,
+        oldest: u32,
+        unfinished: bool,
+    ) -> Result<(), LogError> {
+        self.batch.begin(header.first, header.salt, DATA_START);
+        for (record, payload) in records {
+            let record = self.batch.add(*record, &Payload::Borrowed(payload));
+            self.index.apply(header.id, &record, Some(payload));
+        }
+        self.batch.finish();
+        check_floor(&self.index, oldest)?;
+        header.floor = self.index.floor;
+        if unfinished {
+            self.files.discard_unfinished()?;
+        }
+        let first = (!records.is_empty()).then_some(&self.batch);
+        self.files.make(header, first, 0)?;
+        self.batch.clear();
+        self.index.floor = removable(&self.index, &self.files);
+        self.files.remove_below(self.index.floor)?;
+        self.index.ledger.release_below(self.index.floor);
+        Ok(())
+    }
+}
+
+/// Opens every segment and reads its header.
+fn find<D: Disk>(disk: &D) -> Result<Directory<D::File>, LogError> {
     let names = disk.list().map_err(|error| io_error("list", "", error))?;
     let mut ids: Vec<u32> = names.iter().filter_map(|name| file_id(name)).collect();
     ids.sort_unstable();
@@ -157,11 +183,8 @@ fn find<D: Disk>(disk: &D) -> Result<Vec<Old<D::File>>, LogError> {
     }
     let old = ids.into_iter().map(|id| open_segment(disk, id));
     let old = old.collect::<Result<Vec<_>, _>>()?;
-    if names.iter().any(|name| name == UNFINISHED) {
-        disk.remove(UNFINISHED)
-            .map_err(|error| io_error("remove", UNFINISHED, error))?;
-    }
-    Ok(old)
+    let unfinished = names.iter().any(|name| name == UNFINISHED);
+    Ok(Directory { old, unfinished })
 }
 
 fn open_segment<D: Disk>(disk: &D, id: u32) -> Result<Old<D::File>, LogError> {

@@ -8,6 +8,8 @@
 //! Everything here is a pure function of bytes. What damage *means*, a torn tail or corruption, is
 //! decided in [`recovery`](super::recovery).
 
+use std::ops::Range;
+
 use super::format::{
     BATCH_HEADER, BatchHeader, DATA_START, RECORD_HEADER, StoredRecord, align_sector, slice,
 };
@@ -40,7 +42,7 @@ pub(super) fn survey(segment: &[u8], salt: u64, first: u64) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let (mut at, mut expected) = (DATA_START, first);
     while at < length {
-        let found = next_batch(segment, salt, at, expected);
+        let found = next_batch(segment, salt, at, &(expected..numbers_end(segment, first)));
         let to = found.map_or(length, |(to, _)| to);
         let missing = found.is_some_and(|(_, header)| header.number != expected);
         if missing || !is_zero(segment, at, to) {
@@ -49,7 +51,8 @@ pub(super) fn survey(segment: &[u8], salt: u64, first: u64) -> Vec<Piece> {
         let Some((to, header)) = found else { break };
         pieces.push(Piece::Batch { at: to, header });
         expected = header.number + 1;
-        at = align_sector(to.saturating_add(BATCH_HEADER).saturating_add(header.body));
+        let end = to.saturating_add(BATCH_HEADER).saturating_add(header.body);
+        at = align_sector(end.min(length));
     }
     pieces
 }
@@ -61,8 +64,12 @@ pub(super) fn highest(segment: &[u8], salt: u64, first: u64, pieces: &[Piece]) -
         match *piece {
             Piece::Batch { header, .. } => highest = highest.max(Some(header.number)),
             Piece::Rubble { from, to } => {
-                let (mut at, above) = (from, highest.unwrap_or(first.saturating_sub(1)));
-                while let Some(record) = next_record(segment, salt, at, to, |n| n > above) {
+                let above = highest.unwrap_or(first.saturating_sub(1));
+                let numbers = above + 1..numbers_end(segment, first);
+                let mut at = from;
+                while let Some(record) =
+                    next_record(segment, salt, at, to, |n| numbers.contains(&n))
+                {
                     highest = highest.max(Some(record.batch));
                     at = record.at + 8;
                 }
@@ -155,12 +162,23 @@ fn walk_batch<'a>(
     }
 }
 
-/// The first batch at or behind `from` with at least this number, and where it starts.
-fn next_batch(segment: &[u8], salt: u64, from: u64, number: u64) -> Option<(u64, BatchHeader)> {
+/// Above every number that a batch in this segment can have: each takes at least a sector. What
+/// chance makes look like a header names another number, nearly always.
+fn numbers_end(segment: &[u8], first: u64) -> u64 {
+    first.saturating_add(segment.len() as u64 / SECTOR_BYTES)
+}
+
+/// The first batch at or behind `from` of one of these numbers, and where it starts.
+fn next_batch(
+    segment: &[u8],
+    salt: u64,
+    from: u64,
+    numbers: &Range<u64>,
+) -> Option<(u64, BatchHeader)> {
     let mut at = from;
     while at < segment.len() as u64 {
         let header = BatchHeader::decode(segment, salt, at);
-        if let Some(header) = header.filter(|header| header.number >= number) {
+        if let Some(header) = header.filter(|header| numbers.contains(&header.number)) {
             return Some((at, header));
         }
         at += SECTOR_BYTES;
