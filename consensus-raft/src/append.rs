@@ -60,9 +60,11 @@ impl Raft {
         let State::Leader(reign) = &mut self.state else {
             return;
         };
+        let purged = self.log.purged().index;
         let first = entries.first().map(|entry| entry.index);
         if let Some(progress) = reign.peers.get_mut(&to)
             && first == Some(progress.next_index)
+            && progress.next_index > purged
             && progress.may_send(&self.config)
         {
             Append::new(&self.log, self.hard.term, self.commit_index, entries).send(

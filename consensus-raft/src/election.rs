@@ -177,10 +177,15 @@ impl Raft {
         self.say(from, Message::Voted { term, granted });
     }
 
+    /// A vote that comes before this node has asked for it is nobody's honest vote.
     pub(crate) fn on_voted(&mut self, from: NodeId, granted: bool) {
+        let asked = self.durability.hard_state_durable();
         if let State::Candidate(campaign) = &mut self.state
             && !campaign.pre
         {
+            if !asked {
+                return self.drop_input();
+            }
             campaign.votes.insert(from, granted);
             self.tally();
         }

@@ -197,6 +197,21 @@ fn a_host_that_miscounts_is_not_believed() {
     assert_eq!(world.core(n(2)).status(), before);
 }
 
+/// A vote cannot be an answer to a request that has not left yet.
+#[test]
+fn votes_that_were_not_asked_for_do_not_count() {
+    let mut world = World::new(3, 0, Config::new);
+    world.advance(consensus::Micros(1));
+    world.expire(n(1));
+    let (term, granted) = (1, true);
+    world.hand(n(2), n(1), Message::PreVoted { term, granted });
+    let dropped = world.core(n(1)).dropped();
+    world.hand(n(2), n(1), Message::Voted { term, granted });
+    world.hand(n(3), n(1), Message::Voted { term, granted });
+    assert_eq!(world.core(n(1)).dropped(), dropped + 2);
+    assert_eq!(world.leaders(), []);
+}
+
 /// With no members there is no quorum, not an easy one.
 #[test]
 fn nobody_is_elected_among_nobody() {

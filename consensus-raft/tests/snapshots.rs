@@ -136,3 +136,24 @@ fn a_peer_that_needs_what_is_purged_is_sent_a_snapshot_at_the_pace_of_heartbeats
     let asked = world.trace.iter().filter(|l| l.contains("snapshot for n3"));
     assert!((2..=5).contains(&asked.count()));
 }
+
+#[test]
+fn entries_that_are_purged_while_they_are_read_back_are_not_sent() {
+    for upto in 2..=6 {
+        let logs: [&[u64]; 3] = [&[1, 1, 1, 1, 1, 1], &[1, 1, 1, 1, 1, 1], &[1]];
+        let mut world = World::with_logs(&logs, 1);
+        world.crash(n(3), 0);
+        world.elect(n(1));
+        world.start(n(3));
+        world.advance(consensus::Micros::from_millis(200));
+        while world.nodes[&n(1)].fetches.is_empty() && !world.net.is_empty() {
+            world.deliver(0);
+            world.persist(n(3), 9);
+        }
+        assert!(!world.nodes[&n(1)].fetches.is_empty());
+        let upto = Index(upto);
+        world.step(n(1), Input::Compact { upto });
+        world.answer_fetch(n(1));
+        assert_eq!(world.snapshots, [(n(1), n(3))]);
+    }
+}
