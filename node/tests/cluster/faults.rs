@@ -348,14 +348,17 @@ fn a_frozen_leader_is_replaced_and_serves_nothing_stale() {
     let writers = write_through_every_node(&cluster, SET_NUMBER);
     let mut reader = cluster.connect(old);
     assert_eq!(reader.call(["GET", "k"]), "old");
+    thread::sleep(Duration::from_millis(700));
     let meter = StallMeter::start();
     let frozen = Instant::now();
     cluster.freeze(old);
+    let new = cluster.leader();
+    assert_ne!(new, old);
     let fresh = [first, second].map(|node| {
         assert_eq!(cluster.connect(node).call(["SET", "fresh", "1"]), "OK");
         frozen.elapsed()
     });
-    assert_resumed("leader frozen, new clients", &fresh, meter);
+    assert_resumed("leader frozen, clients that come then", &fresh, meter);
     // What was under way to the old leader may still be answered by it, so a follower
     // gives that up, as unknown, only when a hold has passed as well.
     let took = writers.resumed_after(frozen, &writers_at(|node| node != old));
