@@ -17,7 +17,7 @@ use broken::durability::{
     AcknowledgesBeforePersisted, AppliesAgain, CountsReportsOneByOne, ForgetsDamage,
     ForgetsHardState, IgnoresSnapshots, InstallsTwice, PurgesTooMuch, StartsWithoutHardState,
     SwallowsPurge, SwallowsTruncation, TakesTheFirstWriteForTheLast, VotesBeforePersisted,
-    WaitsForItsOwnDisk,
+    VotesWithAnyWrite, WaitsForItsOwnDisk,
 };
 use broken::messages::{Chatters, LosesAField, OneChannel, PanicsAtStrangers, Wrapped};
 use broken::reads::{ForgetsReadsAtStepDown, ReadsAtOnce, ReadsFromAnOldRound, ReadsOneByOne};
@@ -80,6 +80,8 @@ rejections! {
         => crash_of_all_at_any_write_keeps_committed_entries, "durable on";
     voting_before_persisted: VotesBeforePersisted
         => vote_waits_for_persisted, "has two leaders";
+    voting_with_any_write: VotesWithAnyWrite
+        => vote_waits_for_its_own_write, "has two leaders";
     leading_before_persisted: VotesBeforePersisted
         => entries_leave_only_after_hard_state_of_their_epoch, "a crash would undo that";
     forgetting_the_hard_state: ForgetsHardState

@@ -54,6 +54,7 @@ suite! { $
     leader_counts_itself_only_after_persisted
     acknowledgement_waits_for_persisted
     vote_waits_for_persisted
+    vote_waits_for_its_own_write
     vote_is_kept_across_a_crash
     entries_leave_only_after_hard_state_of_their_epoch
     persisted_covers_all_earlier_writes

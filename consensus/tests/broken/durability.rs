@@ -42,6 +42,30 @@ impl<M> Fault<M> for VotesBeforePersisted {
     }
 }
 
+/// Takes its hard state for durable as soon as any write is.
+#[derive(Default)]
+pub(crate) struct VotesWithAnyWrite {
+    hard_state: WriteSeq,
+}
+
+impl<M> Fault<M> for VotesWithAnyWrite {
+    fn input(&mut self, _now: Micros, input: Input<M>) -> Pass<M> {
+        Pass::nothing().and_back(match input {
+            Input::Persisted(seq) => Input::Persisted(seq.max(self.hard_state)),
+            other => other,
+        })
+    }
+
+    fn output(&mut self, _now: Micros, output: Output<M>) -> Pass<M> {
+        if let Output::Write { seq, ops } = &output
+            && ops.iter().any(is_hard_state)
+        {
+            self.hard_state = *seq;
+        }
+        Pass::on(output)
+    }
+}
+
 /// Loses one kind of operation on its way to the disk.
 fn without<M>(output: Output<M>, lost: impl Fn(&LogOp) -> bool) -> Pass<M> {
     match output {

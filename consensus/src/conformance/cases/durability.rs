@@ -107,6 +107,34 @@ pub fn vote_waits_for_persisted<C: Consensus>(configure: Configure<'_, C>) {
     }
 }
 
+/// What a vote waits for is the write that holds it, not just any: a voter's disk finishes an
+/// earlier write, and the voter crashes before it gets to the vote.
+pub fn vote_waits_for_its_own_write<C: Consensus>(configure: Configure<'_, C>) {
+    for seed in 0..8 {
+        let mut cluster = Cluster::<C>::new(configure, 3, seed);
+        let first = cluster.elect();
+        cluster.commit(2);
+        cluster.settle();
+        let voter = cluster.follower();
+        cluster.hang_disk(voter);
+        cluster.propose(first);
+        cluster.run_for(millis(20));
+        cluster.crash(first, 0);
+        let voted = |cluster: &Cluster<'_, C>| cluster.node(voter).disk.queued() >= 2;
+        cluster.run_until(seconds(20), voted);
+        cluster.persist_next(voter);
+        if cluster.run_until(millis(50), |cluster| cluster.leader().is_some()) {
+            let second = cluster.leader().unwrap_or_default();
+            cluster.lose_under_way(second);
+            cluster.isolate(&[second]);
+            cluster.restart(voter);
+            cluster.start(first);
+            cluster.run_for(seconds(20));
+        }
+        cluster.converge();
+    }
+}
+
 /// A vote that was given stays given. The moment a leader is elected it is cut off, and its voter
 /// crashes, before it has heard anything but the request for its vote; then that voter meets a
 /// third node that knows nothing. What they elect leads another epoch.
