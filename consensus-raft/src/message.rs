@@ -175,4 +175,11 @@ impl consensus::Message for Message {
             _ => Channel::Control,
         }
     }
+
+    fn payload_bytes(&self) -> usize {
+        match self {
+            Message::Append { entries, .. } => entries.iter().map(Entry::size).sum(),
+            _ => 0,
+        }
+    }
 }

@@ -66,6 +66,11 @@ pub trait Message:
 {
     /// Which of a peer's connections carries it. The two are not ordered against each other.
     fn channel(&self) -> Channel;
+
+    /// How many bytes of entries it carries: what decides how many messages share a frame.
+    fn payload_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// The two connections between a pair of nodes.

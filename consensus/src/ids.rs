@@ -16,7 +16,7 @@ impl Micros {
     /// A span of `ms` milliseconds.
     #[must_use]
     pub const fn from_millis(ms: u64) -> Self {
-        Micros(ms * 1_000)
+        Micros(ms.saturating_mul(1_000))
     }
 
     /// The time from `earlier` to `self`, zero when `earlier` is later.
@@ -28,8 +28,9 @@ impl Micros {
 
 impl Add for Micros {
     type Output = Micros;
+    /// Saturates: a time that cannot be reached is as good as never.
     fn add(self, span: Micros) -> Micros {
-        Micros(self.0 + span.0)
+        Micros(self.0.saturating_add(span.0))
     }
 }
 

@@ -38,7 +38,7 @@ impl Default for Settings {
             timeout: 0,
             cluster_enabled: false,
             databases: 1,
-            proto_max_bulk_len: 512 << 20,
+            proto_max_bulk_len: BULK_BYTES_MAX,
             tcp_keepalive: 300,
             leader_wait_ms: 2_000,
             bind: "127.0.0.1".into(),
@@ -67,9 +67,8 @@ const FIXED: [(&str, &str); 14] = [
     ("lazyfree-lazy-user-flush", "no"),
 ];
 
-/// The longest bulk string that can be allowed: what a key may hold is part of the commands'
-/// meaning and not a setting.
-const BULK_BYTES_MAX: u64 = 512 << 20;
+/// The longest argument that can be allowed: a command goes to the peers in one frame.
+const BULK_BYTES_MAX: u64 = 32 << 20;
 
 impl Settings {
     /// Every setting with its value, as CONFIG GET shows them.
@@ -229,7 +228,7 @@ mod tests {
             (
                 "proto-max-bulk-len",
                 "1gb",
-                "argument must be between 1048576 and 536870912 inclusive",
+                "argument must be between 1048576 and 33554432 inclusive",
             ),
             (
                 "proto-max-bulk-len",

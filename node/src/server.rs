@@ -93,6 +93,7 @@ pub(crate) async fn run(
     admin: mpsc::Receiver<AdminRequest>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServerError> {
+    end_at_a_panic();
     let listener = listen(config.client_listen)?;
     let log = SegmentedLog::open(RealDisk::open(directory.log())?, Default::default())
         .map_err(ServerError::Open)?;
@@ -132,7 +133,7 @@ async fn rounds(
             () = log.receive(&mut log_events) => None,
             () = transport.receive(&mut peer_events) => None,
             () = shared.turn_due.notified() => None,
-            request = admin.recv() => request,
+            request = admin.recv(), if !admin.is_closed() || !admin.is_empty() => request,
             () = &mut alarm => None,
         };
         log.take(&mut log_events);
@@ -294,6 +295,16 @@ fn settings(config: &Config, directory: &Directory) -> Settings {
         dir: directory.path().display().to_string(),
         ..Settings::default()
     }
+}
+
+/// A panic is a bug of ours, and nobody knows what it left behind: on whichever thread or task it
+/// happens, the node ends. Its log is what it was, and its peers go on.
+fn end_at_a_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        report(info);
+        std::process::abort();
+    }));
 }
 
 fn micros(span: Duration) -> Micros {

@@ -113,9 +113,13 @@ impl<T> InFlight<T> {
         }
     }
 
-    /// Takes everything of a reign other than `epoch`.
-    pub(crate) fn take_stale(&mut self, epoch: Epoch) -> Vec<Forwarded<T>> {
-        self.take_where(|sent| sent.epoch != epoch)
+    /// Takes everything under way to somebody who does not lead now.
+    pub(crate) fn take_orphans(
+        &mut self,
+        epoch: Epoch,
+        leader: Option<NodeId>,
+    ) -> Vec<Forwarded<T>> {
+        self.take_where(|sent| sent.epoch != epoch || Some(sent.leader) != leader)
     }
 
     /// Takes everything under way to `peer`.
@@ -123,9 +127,16 @@ impl<T> InFlight<T> {
         self.take_where(|sent| sent.leader == peer)
     }
 
-    /// How many batches are under way.
-    pub(crate) fn len(&self) -> usize {
-        self.forwarded.len()
+    /// How many batches are under way to the leader of this reign.
+    pub(crate) fn sent_in(&self, epoch: Epoch) -> usize {
+        let of_reign = self.forwarded.iter().filter(|sent| sent.epoch == epoch);
+        of_reign.count()
+    }
+
+    /// Whether something is under way to somebody who does not lead now.
+    pub(crate) fn is_orphaned(&self, epoch: Epoch, leader: Option<NodeId>) -> bool {
+        let orphan = |sent: &Forwarded<T>| sent.epoch != epoch || Some(sent.leader) != leader;
+        self.forwarded.iter().any(orphan)
     }
 
     fn take_where(&mut self, which: impl Fn(&Forwarded<T>) -> bool) -> Vec<Forwarded<T>> {
@@ -143,7 +154,7 @@ impl<T> InFlight<T> {
 impl<C: Consensus, T: Copy> Replica<C, T> {
     pub(crate) fn may_forward(&self, gathered: bool) -> bool {
         !self.is_stuck()
-            && (gathered || self.in_flight.len() < FORWARDS_IN_FLIGHT)
+            && (gathered || self.in_flight.sent_in(self.epoch) < FORWARDS_IN_FLIGHT)
             && self.in_flight.bytes() < self.config.max_waiting_bytes / 2
     }
 

@@ -15,6 +15,10 @@ use crate::reads::ReadBatch;
 use crate::replica::Replica;
 use crate::waits::Held;
 
+/// More bytes of replies to one forwarded batch than this are not sent back: they would not fit
+/// into a frame. Whoever waits is told that the outcome is unknown.
+const REPLIES_BYTES_MAX: usize = 48 << 20;
+
 /// What a group needs done in the world, and whom it answers.
 pub trait Io<M, T> {
     /// Send to a peer, or lose it.
@@ -93,8 +97,23 @@ impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
         wall: Millis,
         io: &mut impl Io<C::Message, T>,
     ) -> Result<(), GroupError<S::Error>> {
-        let due = self.machine.next_due();
-        self.replica.turn(now, wall, due);
+        let mut again = true;
+        while std::mem::take(&mut again) {
+            let due = self.machine.next_due();
+            self.replica.turn(now, wall, due);
+            again = self.follow(now, wall, io)?;
+        }
+        Ok(())
+    }
+
+    /// Carries out what the driver wants done. Returns whether it has been given something anew.
+    fn follow(
+        &mut self,
+        now: Micros,
+        wall: Millis,
+        io: &mut impl Io<C::Message, T>,
+    ) -> Result<bool, GroupError<S::Error>> {
+        let mut again = false;
         while let Some(action) = self.replica.poll() {
             match action {
                 Action::Send(to, message) => io.send(to, message),
@@ -106,7 +125,7 @@ impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
                     max_bytes,
                 } => io.fetch(id, from, to, max_bytes),
                 Action::Apply(committed) => self.apply(now, committed, io)?,
-                Action::Query(batch) => self.query(now, wall, &batch, io)?,
+                Action::Query(batch) => again |= self.query(now, wall, &batch, io)?,
                 Action::Answer {
                     tokens,
                     index,
@@ -118,7 +137,7 @@ impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
                 Action::Held(token, held) => io.held(token, held),
             }
         }
-        Ok(())
+        Ok(again)
     }
 
     fn apply(
@@ -162,7 +181,11 @@ impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
             io.reply(token, Some(index), reply);
         }
         for (peer, id, index, replies) in answers.remote {
-            self.replica.answer(peer, id, index, replies.into());
+            if replies.len() <= REPLIES_BYTES_MAX {
+                self.replica.answer(peer, id, index, replies.into());
+            } else {
+                self.replica.answer_none(peer, id);
+            }
         }
         self.replica.applied(now, last);
         Ok(())
@@ -206,17 +229,21 @@ impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
         wall: Millis,
         batch: &ReadBatch<T>,
         io: &mut impl Io<C::Message, T>,
-    ) -> Result<(), GroupError<S::Error>> {
+    ) -> Result<bool, GroupError<S::Error>> {
+        let mut again = false;
         for (token, query) in batch.iter() {
             self.reply.clear();
             let asked = self.machine.query(query, wall, &mut self.reply);
             match asked.map_err(GroupError::Machine)? {
                 Query::Answered => io.reply(token, None, &self.reply),
                 // Through the log it is answered as of its own entry's stamp.
-                Query::NeedsTick => self.replica.submit(now, token, query),
+                Query::NeedsTick => {
+                    self.replica.submit(now, token, query);
+                    again = true;
+                }
             }
         }
-        Ok(())
+        Ok(again)
     }
 }
 

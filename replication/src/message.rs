@@ -116,6 +116,17 @@ impl<M: consensus::Message> Message<M> {
             _ => Channel::Bulk,
         }
     }
+
+    /// How large it is on the wire, about, in bytes.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        64 + match self {
+            Message::Consensus(message) => message.payload_bytes(),
+            Message::Forward { batch, .. } => batch.len(),
+            Message::Outcome { replies, .. } => replies.len(),
+            _ => 0,
+        }
+    }
 }
 
 /// Everything a node has to say to a peer on one channel at the end of a turn, for all groups.
@@ -145,11 +156,7 @@ impl<M: consensus::Message> Frame<M> {
     /// The frame in MessagePack; batches and replies stand in it as `bin`, copied once.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let payloads = self.messages.iter().map(|(_, message)| match message {
-            Message::Forward { batch, .. } => batch.len(),
-            Message::Outcome { replies, .. } => replies.len(),
-            _ => 256,
-        });
+        let payloads = (self.messages.iter()).map(|(_, message)| message.payload_bytes());
         let mut bytes = Vec::with_capacity(64 + payloads.sum::<usize>());
         let encoded = rmp_serde::encode::write(&mut bytes, self);
         assert!(

@@ -23,6 +23,10 @@ impl<T: Copy> ReadBatch<T> {
     }
 }
 
+/// How long a read that has been asked for may wait for the protocol's answer, and then for this
+/// node's state to catch up. Longer than any election; what takes longer needs somebody's help.
+const PATIENCE: Micros = Micros::from_millis(5_000);
+
 /// Every read that has not been answered.
 #[derive(Debug)]
 pub(crate) struct Reads<T> {
@@ -99,14 +103,33 @@ impl<T> Reads<T> {
 
     /// Takes the tokens of unasked reads that arrived before `before`.
     pub(crate) fn take_overdue(&mut self, before: Micros) -> Vec<T> {
-        if !self.tokens.is_empty() && self.since < before {
+        if !self.tokens.is_empty() && self.since <= before {
             self.seal();
         }
         let (late, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.again)
             .into_iter()
-            .partition(|batch| batch.since < before);
+            .partition(|batch| batch.since <= before);
         self.again = kept;
         late.into_iter().flat_map(|batch| batch.tokens).collect()
+    }
+
+    /// Takes the tokens of reads that were asked for and have waited too long.
+    pub(crate) fn take_stuck(&mut self, now: Micros) -> Vec<T> {
+        let stuck = |batch: &ReadBatch<T>| now.since(batch.since) >= PATIENCE;
+        let asked = self.asked.values_mut();
+        let confirmed = self.confirmed.iter_mut().map(|(_, batches)| batches);
+        let taken = asked
+            .chain(confirmed)
+            .flat_map(|batches| batches.extract_if(.., |b| stuck(b)));
+        taken.flat_map(|batch| batch.tokens).collect()
+    }
+
+    /// When reads that were asked for begin to have waited too long.
+    pub(crate) fn stuck_at(&self) -> Option<Micros> {
+        let asked = self.asked.values();
+        let confirmed = self.confirmed.iter().map(|(_, batches)| batches);
+        let since = asked.chain(confirmed).flatten().map(|batch| batch.since);
+        since.min().map(|since| since + PATIENCE)
     }
 
     /// When the oldest unasked read arrived.

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use consensus::{
     Consensus, Done, Entry, Epoch, FetchId, Fetched, Index, Input, Membership, Micros, NodeId,
-    Output, Position, ReadMode, RequestId, Status, WriteSeq,
+    Output, Position, ReadMode, RequestId, SnapshotOutcome, Status, WriteSeq,
 };
 
 use crate::action::{Action, Committed};
@@ -201,6 +201,8 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         for open in &mut self.waits {
             open.asked.take_if(|(leader, _)| *leader == peer);
         }
+        // What was just given up is to be told at once.
+        self.wake_at = Some(self.now);
     }
 
     /// Every write up to `seq` is durable.
@@ -224,6 +226,12 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
     /// The replies to a batch that a peer forwarded, one per command behind its length.
     pub fn answer(&mut self, peer: NodeId, id: ForwardId, index: Index, replies: Bytes) {
         self.send(peer, Message::Outcome { id, index, replies });
+    }
+
+    /// A batch that a peer forwarded was executed, but its replies are too large to be sent.
+    pub fn answer_none(&mut self, peer: NodeId, id: ForwardId) {
+        let failure = Failure::Unknown;
+        self.send(peer, Message::Failed { id, failure });
     }
 
     /// Ends a turn: what has come together since the last one goes on its way, in one batch where
@@ -342,6 +350,16 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             Output::Leadership { epoch, leader } => self.leadership_changed(now, epoch, leader),
             Output::SendSnapshot { to } => {
                 tracing::error!(%to, "a peer needs a snapshot, which this release cannot send");
+                // The protocol tries again when it next hears of the peer: perhaps the log could
+                // only not be read for a moment.
+                self.core.step(
+                    now,
+                    Input::SnapshotSent {
+                        to,
+                        index: Index::ZERO,
+                        outcome: SnapshotOutcome::Failed,
+                    },
+                );
             }
             Output::InstallSnapshot { from, at } => {
                 tracing::error!(%from, %at, "a peer offers a snapshot, which this release cannot take");
@@ -470,13 +488,15 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             return;
         };
         let in_ms = due.0.saturating_sub(self.stamp(now, wall).0);
-        let at = (now + Micros(in_ms.saturating_mul(1_000))).max(self.last_tick + TICK_EVERY);
-        if at <= now && self.issued == self.persisted {
+        let at = (now + Micros::from_millis(in_ms)).max(self.last_tick + TICK_EVERY);
+        if at <= now && self.issued > self.persisted {
+            // The next turn comes when that is written.
+        } else if at <= now {
             self.last_tick = now;
             let tick = BatchBuilder::default().finish(self.stamp(now, wall));
             self.propose(now, tick, Waiting::default(), now);
         } else {
-            self.tick_at = Some(at.max(now + Micros(1_000)));
+            self.tick_at = Some(at);
         }
     }
 
@@ -497,12 +517,14 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
                 self.fail(front.waiting, Failure::NoLeader);
             }
         }
-        if let Some(before) = now.0.checked_sub(hold.0) {
+        if let (Some(before), None) = (now.0.checked_sub(hold.0), self.leader) {
             let overdue = self.reads.take_overdue(Micros(before));
             self.fail_tokens(overdue, Failure::NoLeader);
         }
+        let stuck = self.reads.take_stuck(now);
+        self.fail_tokens(stuck, Failure::NoLeader);
         if self.has_undecided_of_old_reign() && now >= self.leadership_since + hold {
-            for sent in self.in_flight.take_stale(self.epoch) {
+            for sent in self.in_flight.take_orphans(self.epoch, self.leader) {
                 self.fail(sent.waiting, Failure::Unknown);
             }
             let (leads, epoch) = (self.leads(), self.epoch);
@@ -531,6 +553,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             .chain(since.map(|since| since + hold))
             .chain(self.waits.iter().filter_map(|open| open.deadline))
             .chain(self.tick_at)
+            .chain(self.reads.stuck_at())
             .filter(|at| *at > now)
             .min()
     }
@@ -546,7 +569,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
 
     fn has_undecided_of_old_reign(&self) -> bool {
         let leads = self.leads();
-        self.in_flight.awaits_before(self.epoch)
+        self.in_flight.is_orphaned(self.epoch, self.leader)
             || (self.proposed.keys()).any(|(_, under)| !leads || *under != self.epoch)
     }
 

@@ -19,6 +19,9 @@ use crate::table::{self, Command, Group, Id, flags};
 /// A scratch buffer that has grown beyond this is given back after use.
 const SCRATCH_BYTES_MAX: usize = 64 << 10;
 
+/// How long a command may be as a whole, in bytes: it goes to the peers in one frame.
+const REQUEST_BYTES_MAX: usize = 48 << 20;
+
 /// Why a session does not take the next command yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Block {
@@ -116,6 +119,7 @@ impl State {
         }
         Limits {
             max_bulk: usize::try_from(self.bulk_bytes_max).unwrap_or(usize::MAX),
+            max_request: REQUEST_BYTES_MAX,
             ..Limits::default()
         }
     }

@@ -6,7 +6,7 @@
 
 use std::rc::Rc;
 
-use consensus::Index;
+use consensus::{Index, Micros};
 use keyspace::{Outcome, Session, Slot};
 use replication::{Failure, Held};
 use slab::Slab;
@@ -17,6 +17,10 @@ use super::hosting::Replies;
 
 /// An idle connection keeps no larger buffer than this, in bytes.
 const KEEP_BYTES: usize = 4 << 10;
+
+/// A connection that has sent this much more than its session takes is read no further, in bytes,
+/// unless one command needs more.
+const INPUT_BYTES_MAX: usize = 256 << 10;
 
 /// Who waits for a reply: a slot of a session of a connection. Keys are used again, ids never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +51,14 @@ pub(super) struct Connection {
     /// When it was last heard of, in milliseconds of the loop's clock.
     pub(super) heard_ms: u64,
     pub(super) bytes_out: u64,
+}
+
+impl Connection {
+    /// Whether more has been read than the session takes for now.
+    pub(super) fn is_glutted(&self) -> bool {
+        let session = self.session.as_ref();
+        self.input.len() >= INPUT_BYTES_MAX && session.is_some_and(Session::is_blocked)
+    }
 }
 
 /// All of them.
@@ -82,6 +94,7 @@ impl Connections {
         id: u64,
         session: Session,
         socket: OwnedWriteHalf,
+        now: Micros,
     ) -> (usize, Rc<Notify>) {
         let wake = Rc::new(Notify::new());
         let key = self.all.insert(Connection {
@@ -94,7 +107,7 @@ impl Connections {
             killed: false,
             dirty: false,
             resumed: false,
-            heard_ms: 0,
+            heard_ms: now.0 / 1_000,
             bytes_out: 0,
         });
         (key, wake)

@@ -28,9 +28,6 @@ use super::view::{Facts, Totals};
 
 /// What is read from a socket at a time, in bytes; one buffer for all connections.
 const READ_BYTES: usize = 64 << 10;
-/// A connection that has sent this much more than its session takes is read no further, in bytes,
-/// unless one command needs more.
-const INPUT_BYTES_MAX: usize = 256 << 10;
 /// How often sessions may go on within one turn before the loop looks at its sockets again.
 const RESUMES_MAX: usize = 16;
 
@@ -146,8 +143,9 @@ impl Loop {
 
     fn go_on(&mut self, key: usize) {
         self.feed(key, &[]);
+        // Its task may have stopped reading; now it may go on.
         if let Some(connection) = self.connections.all.get_mut(key)
-            && connection.input.len() < INPUT_BYTES_MAX
+            && !connection.is_glutted()
         {
             connection.wake.notify_one();
         }
@@ -171,6 +169,7 @@ impl Loop {
         let now_ms = self.clock.now().0 / 1_000;
         let silent: Vec<usize> = (self.connections.all.iter())
             .filter(|(_, connection)| now_ms.saturating_sub(connection.heard_ms) > timeout_ms)
+            .filter(|(_, connection)| !connection.session.as_ref().is_some_and(Session::is_waiting))
             .map(|(key, _)| key)
             .collect();
         silent.into_iter().for_each(|key| self.close(key));
@@ -224,7 +223,9 @@ impl Shared {
         let now = std::time::Duration::from_millis(state.clock.wall().0);
         let session = Session::new(id, peer, local, &state.settings, now);
         let (reader, writer) = socket.into_split();
-        let (key, wake) = state.connections.insert(id, session, writer);
+        let (key, wake) = state
+            .connections
+            .insert(id, session, writer, state.clock.now());
         tokio::task::spawn_local(serve(Rc::clone(self), key, id, reader, wake));
         Ok(())
     }
@@ -276,9 +277,7 @@ async fn serve(
                 state.close(key);
                 return;
             }
-            let session = connection.session.as_ref();
-            let glutted = connection.input.len() >= INPUT_BYTES_MAX
-                && session.is_some_and(Session::is_blocked);
+            let glutted = connection.is_glutted();
             (
                 Rc::clone(&connection.socket),
                 connection.full,

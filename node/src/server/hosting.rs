@@ -15,6 +15,10 @@ use transport::{Event, SendError, Transport};
 
 use super::log_thread::{Fetch, LogEvent, LogFailure, LogRequest, LogRequests};
 
+/// Payloads that share a frame, in bytes. One message may be larger: up to a command of the largest
+/// size, which must stay below what the transport carries.
+const FRAME_BYTES: usize = 8 << 20;
+
 /// Whom replies go to.
 pub(super) trait Replies<T> {
     /// A command was executed, at `index` if it went through the log.
@@ -207,10 +211,17 @@ impl<C: Consensus, S: StateMachine, T: Copy> Hosting<C, S, T> {
     }
 }
 
-/// What the groups have to say in this turn.
+/// What the groups have to say in this turn: one frame per peer and channel, or several where one
+/// would be larger than a transport carries.
 struct Outbox<M> {
-    frames_of: BTreeMap<(NodeId, Channel), Frame<M>>,
+    frames_of: BTreeMap<(NodeId, Channel), Vec<Gathered<M>>>,
     frames: u64,
+}
+
+/// A frame that may take more messages.
+struct Gathered<M> {
+    bytes: usize,
+    frame: Frame<M>,
 }
 
 impl<M> Default for Outbox<M> {
@@ -224,18 +235,29 @@ impl<M> Default for Outbox<M> {
 
 impl<M: consensus::Message> Outbox<M> {
     fn push(&mut self, to: NodeId, group: GroupId, message: Message<M>) {
-        self.frames_of
-            .entry((to, message.channel()))
-            .or_insert_with(|| Frame::new(Millis(0)))
-            .messages
-            .push((group.0, message));
+        let bytes = message.payload_bytes();
+        let frames = self.frames_of.entry((to, message.channel())).or_default();
+        match frames.last_mut() {
+            Some(last) if last.bytes + bytes <= FRAME_BYTES => {
+                last.bytes += bytes;
+                last.frame.messages.push((group.0, message));
+            }
+            _ => {
+                let mut frame = Frame::new(Millis(0));
+                frame.messages.push((group.0, message));
+                frames.push(Gathered { bytes, frame });
+            }
+        }
     }
 
     /// Sends everything. Returns the peers whose bulk connection could not take its frame: what
     /// was forwarded in it counts as lost on the way.
     fn flush(&mut self, wall: Millis, transport: &mut impl Transport) -> Vec<(NodeId, SendError)> {
         let mut lost = Vec::new();
-        for ((to, channel), mut frame) in std::mem::take(&mut self.frames_of) {
+        let frames_of = std::mem::take(&mut self.frames_of).into_iter();
+        let frames =
+            frames_of.flat_map(|(whom, frames)| frames.into_iter().map(move |frame| (whom, frame)));
+        for ((to, channel), Gathered { mut frame, .. }) in frames {
             frame.clock = wall.0;
             let (wire, urgent) = match channel {
                 Channel::Control => (transport::Channel::Control, true),

@@ -2,7 +2,7 @@
 //!
 //! While an fsync runs, requests gather; the next write takes them all, so that however many groups
 //! and turns are waiting there is one fsync for them. Requests keep their order: a fetch sees what
-//! was written before it, and nothing that was written after.
+//! was written before it and in its own turn, and nothing that was written after.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 

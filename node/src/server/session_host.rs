@@ -57,7 +57,7 @@ impl Host for SessionHost<'_> {
             replicas: wait.replicas,
             timeout: wait
                 .timeout
-                .map(|timeout| Micros(u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX / 2))),
+                .map(|timeout| Micros(u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX))),
         };
         if let Some(group) = self.node.data_group() {
             group.replica().wait(now, token, asked);
