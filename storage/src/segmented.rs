@@ -404,6 +404,7 @@ fn encode(group: GroupId, op: &LogOp) -> (RecordHeader, Payload<'_>) {
         group: group.0,
         op,
         lost: false,
+        copy: false,
         kind,
         index,
         round: epoch.round,

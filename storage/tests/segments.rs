@@ -598,6 +598,39 @@ fn damage_outlives_the_segment_it_was_found_in() {
     }
 }
 
+/// What cleaning writes again is what was known before the damage. It makes up for nothing.
+#[test]
+fn copies_do_not_make_a_group_whole() {
+    let disk = MemoryDisk::new(1);
+    let mut log = open(&disk);
+    write(&mut log, A, [put(1, "one"), purge(1), hard_state("a vote")]);
+    write(
+        &mut log,
+        A,
+        [put(2, "a lost payload"), hard_state("a lost vote")],
+    );
+    drop(log);
+    rot_batch(&disk, "a lost payload");
+    rot_header(&disk, "a lost vote");
+    let mut log = open(&disk);
+    write(&mut log, A, [LogOp::TruncateFrom(2)]);
+    let busy = GroupId(9);
+    for index in 1..=500 {
+        write(&mut log, busy, [put(index, vec![0; 1_000]), purge(index)]);
+    }
+    assert!(!disk.names().contains(&"0000000002.log".to_owned()));
+    for _ in 0..2 {
+        let found = log.recovered(A);
+        assert_eq!(found.hard_state.as_deref(), Some(&b"a vote"[..]));
+        assert!(
+            found.damaged,
+            "a vote was lost, and nobody knows it any more"
+        );
+        drop(log);
+        log = open(&disk);
+    }
+}
+
 /// Nor is it forgotten that there was a record.
 #[test]
 fn a_lost_record_outlives_its_segment() {

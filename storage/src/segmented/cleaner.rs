@@ -100,6 +100,7 @@ fn copy<D: Disk>(
         Live::Damage => index.take_damage_in(segment).map(|(groups, spared)| {
             let header = RecordHeader {
                 op: Op::Damage,
+                copy: true,
                 index: groups,
                 ..RecordHeader::default()
             };
@@ -117,6 +118,7 @@ fn copy_entry<D: Disk>(files: &Files<D>, group: u32, location: &Location) -> std
         group,
         op: Op::Put,
         lost: false,
+        copy: true,
         kind: location.kind,
         index: location.index,
         round: location.epoch.round,

@@ -32,6 +32,9 @@ pub(super) const PAYLOAD_MAX: usize = 1 << 30;
 const SEGMENT_MAGIC: u64 = u64::from_le_bytes(*b"LOCKSTEP");
 const SEGMENT_HEADER: usize = 64;
 const BATCH_MAGIC: u32 = u32::from_le_bytes(*b"LSBT");
+/// Flags of a record.
+const LOST: u8 = 1;
+const COPY: u8 = 2;
 /// Where a record's header names its batch: looked at before the checksum is computed.
 const RECORD_BATCH_AT: usize = 16;
 
@@ -203,6 +206,8 @@ pub(super) struct RecordHeader {
     pub(super) op: Op,
     /// The payload was lost before this record was written: all that is known is that it was there.
     pub(super) lost: bool,
+    /// Cleaning wrote it: it repeats what was known, and says nothing about what was lost since.
+    pub(super) copy: bool,
     pub(super) kind: u8,
     pub(super) index: u64,
     pub(super) round: u64,
@@ -277,6 +282,7 @@ impl StoredRecord {
     pub(super) fn encode(&self, salt: u64) -> [u8; RECORD_HEADER as usize] {
         let mut bytes = [0; RECORD_HEADER as usize];
         let header = &self.header;
+        let flags = u8::from(header.lost) * LOST + u8::from(header.copy) * COPY;
         let fields = [
             &[0; 4][..],
             &self.payload_checksum.to_le_bytes(),
@@ -287,7 +293,7 @@ impl StoredRecord {
             &header.round.to_le_bytes(),
             &header.node.to_le_bytes(),
             &self.ordinal.to_le_bytes(),
-            &[header.op as u8, header.kind, u8::from(header.lost), 0],
+            &[header.op as u8, header.kind, flags, 0],
         ];
         fill(&mut bytes, &fields);
         let checksum = record_checksum(&bytes, salt, self.at);
@@ -319,11 +325,12 @@ impl StoredRecord {
         let batch = fields.u64()?;
         let (index, round, node) = (fields.u64()?, fields.u64()?, fields.u64()?);
         let ordinal = fields.u32()?;
-        let [op, kind, lost, _] = fields.u32()?.to_le_bytes();
+        let [op, kind, flags, _] = fields.u32()?.to_le_bytes();
         let header = RecordHeader {
             group,
             op: Op::from_byte(op)?,
-            lost: lost != 0,
+            lost: flags & LOST != 0,
+            copy: flags & COPY != 0,
             kind,
             index,
             round,
@@ -420,6 +427,7 @@ mod tests {
             group: 5,
             op: Op::Put,
             lost: false,
+            copy: true,
             kind: 2,
             index: 11,
             round: 3,

@@ -84,7 +84,7 @@ impl GroupIndex {
             bytes: record_bytes(record.length as usize),
         };
         match header.op {
-            Op::HardState => self.set_hard_state(ledger, place, header.lost, payload),
+            Op::HardState => self.set_hard_state(ledger, place, header, payload),
             Op::Put => {
                 let location = Location {
                     index: header.index,
@@ -98,7 +98,7 @@ impl GroupIndex {
                 self.put(ledger, location);
             }
             Op::Truncate => self.truncate_from(ledger, header.index),
-            Op::Purge => self.purge_to(ledger, place, header.index, epoch(header)),
+            Op::Purge => self.purge_to(ledger, place, header),
             Op::Release | Op::Damage => {}
         }
         self.close_gap();
@@ -118,10 +118,10 @@ impl GroupIndex {
         &mut self,
         ledger: &mut Ledger,
         place: Place,
-        lost: bool,
+        header: &RecordHeader,
         payload: Option<&[u8]>,
     ) {
-        let lost = lost || payload.is_none();
+        let lost = header.lost || payload.is_none();
         // A lost one leaves the last that is known: too old, but better than nothing to people.
         if let Some(payload) = payload.filter(|payload| !lost || !payload.is_empty()) {
             let state = self.hard_state.get_or_insert_default();
@@ -131,7 +131,7 @@ impl GroupIndex {
         self.hard_state_lost = lost;
         ledger.move_to(&mut self.hard_state_at, place);
         if let Some(restated) = &mut self.gap {
-            restated.hard_state |= !lost;
+            restated.hard_state |= !lost && !header.copy;
         }
     }
 
@@ -167,17 +167,17 @@ impl GroupIndex {
         }
     }
 
-    fn purge_to(&mut self, ledger: &mut Ledger, place: Place, index: u64, epoch: Epoch) {
-        if index < self.purged.0 {
+    fn purge_to(&mut self, ledger: &mut Ledger, place: Place, header: &RecordHeader) {
+        if header.index < self.purged.0 {
             return;
         }
-        let gone = self.position(index.saturating_add(1));
+        let gone = self.position(header.index.saturating_add(1));
         let gone = self.entries.drain(..gone);
         gone.for_each(|entry| ledger.remove(entry.place()));
-        self.purged = (index, epoch);
+        self.purged = (header.index, epoch(header));
         ledger.move_to(&mut self.purged_at, place);
         if let Some(restated) = &mut self.gap {
-            restated.purged = true;
+            restated.purged |= !header.copy;
         }
     }
 
@@ -195,25 +195,27 @@ impl GroupIndex {
         self.entries.partition_point(|entry| entry.index < index)
     }
 
-    /// The hard state, if it stands in `segment`: header and payload.
+    /// What repeats the hard state, if it stands in `segment`: header and payload.
     pub(super) fn hard_state_in(&self, segment: u32, group: u32) -> Option<(RecordHeader, &[u8])> {
         self.hard_state_at.filter(|at| at.segment == segment)?;
         let header = RecordHeader {
             group,
             op: Op::HardState,
             lost: self.hard_state_lost,
+            copy: true,
             ..RecordHeader::default()
         };
         Some((header, self.hard_state.as_deref().unwrap_or_default()))
     }
 
-    /// The last purge, if it stands in `segment`.
+    /// What repeats the last purge, if it stands in `segment`.
     pub(super) fn purged_in(&self, segment: u32, group: u32) -> Option<RecordHeader> {
         self.purged_at.filter(|at| at.segment == segment)?;
         let (index, epoch) = self.purged;
         Some(RecordHeader {
             group,
             op: Op::Purge,
+            copy: true,
             index,
             round: epoch.round,
             node: epoch.node,
