@@ -46,7 +46,8 @@ impl Raft {
             self.become_follower();
         }
         self.restart_log_at(at);
-        self.commit_index = self.commit_index.max(at.index);
+        let last = self.log.last().index;
+        self.commit_index = self.commit_index.clamp(at.index, last);
         self.delivered = at.index;
         self.applied = at.index;
         self.commit_fetch = None;

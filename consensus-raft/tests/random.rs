@@ -11,7 +11,7 @@ use std::env;
 
 use consensus::{Index, Input, Micros, NodeId, SnapshotOutcome};
 use consensus_raft::Config;
-use harness::{World, end, text};
+use harness::{Random, World, end, text};
 
 const EVENTS: usize = 400;
 
@@ -24,26 +24,6 @@ fn tight(node: NodeId) -> Config {
         cache_bytes: 40,
         max_uncommitted_bytes: 200,
         ..Config::new(node)
-    }
-}
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
     }
 }
 
