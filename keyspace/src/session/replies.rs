@@ -91,8 +91,8 @@ pub(super) struct Replies {
 }
 
 /// What a reply is taken to weigh before there has been one: large, so that a new connection
-/// cannot ask for thousands of large values before the first of them shows how large they are.
-const FIRST_GUESS_BYTES: usize = 64 << 10;
+/// cannot ask for hundreds of large values before the first of them shows how large they are.
+const FIRST_GUESS_BYTES: usize = 1 << 20;
 
 /// How much empty room is kept for the next replies.
 const KEPT_BYTES_MAX: usize = 1 << 20;

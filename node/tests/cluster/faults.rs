@@ -354,6 +354,12 @@ fn a_frozen_leader_is_replaced_and_serves_nothing_stale() {
     cluster.freeze(old);
     let new = cluster.leader();
     assert_ne!(new, old);
+    for node in [first, second] {
+        // Whoever still believes in the old leader sends it what it gets.
+        cluster.wait("a node that knows the new leader", |cluster| {
+            (cluster.status(node)["groups"][0]["leader"] == new + 1).then_some(())
+        });
+    }
     let fresh = [first, second].map(|node| {
         assert_eq!(cluster.connect(node).call(["SET", "fresh", "1"]), "OK");
         frozen.elapsed()
