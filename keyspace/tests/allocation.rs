@@ -158,6 +158,14 @@ fn a_sessions_pipeline_allocates_nothing_once_warm() {
         session.receive(greeting, &mut host);
         let pipeline =
             b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\n".repeat(16);
+        // Replies are taken to be large until enough small ones have come.
+        for _ in 0..200 {
+            session.receive(b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", &mut host);
+            for slot in host.asked.drain(..) {
+                session.complete(slot, None, Outcome::Reply(b"_\r\n"));
+            }
+            session.output().clear();
+        }
         let mut round = || {
             session.receive(b"PING\r\n", &mut host);
             let consumed = session.receive(&pipeline, &mut host);

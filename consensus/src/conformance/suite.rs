@@ -56,6 +56,7 @@ suite! { $
     vote_waits_for_persisted
     vote_waits_for_its_own_write
     vote_is_kept_across_a_crash
+    vote_is_given_once_across_a_crash
     entries_leave_only_after_hard_state_of_their_epoch
     persisted_covers_all_earlier_writes
     index_is_durable_when_its_last_write_is

@@ -13,6 +13,7 @@ mod partitions;
 mod reads;
 mod replication;
 mod restarts;
+mod votes;
 
 pub use catch_up::*;
 pub use chaos::*;
@@ -26,6 +27,7 @@ pub use partitions::*;
 pub use reads::*;
 pub use replication::*;
 pub use restarts::*;
+pub use votes::*;
 
 use super::cluster::clients::LIMIT;
 use super::cluster::{Cluster, Configure};
