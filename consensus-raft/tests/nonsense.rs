@@ -201,7 +201,9 @@ fn run(seed: u64) {
         while let Some(output) = core.poll() {
             match output {
                 Output::Write { seq, .. } => host.writes = seq.0,
-                Output::Commit(entries) => host.committed = entries.last().unwrap().index.0,
+                Output::Commit(entries) => {
+                    host.committed = entries.last().expect("a commit holds entries").index.0
+                }
                 Output::Fetch { id, .. } => host.fetches = id.0,
                 _ => {}
             }

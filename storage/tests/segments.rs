@@ -613,10 +613,10 @@ fn copies_do_not_make_a_group_whole() {
     rot_batch(&disk, "a lost payload");
     rot_header(&disk, "a lost vote");
     let mut log = open(&disk);
-    write(&mut log, A, [LogOp::TruncateFrom(2)]);
     let busy = GroupId(9);
     for index in 1..=500 {
         write(&mut log, busy, [put(index, vec![0; 1_000]), purge(index)]);
+        write(&mut log, A, [LogOp::TruncateFrom(2)]);
     }
     assert!(!disk.names().contains(&"0000000002.log".to_owned()));
     for _ in 0..2 {
