@@ -665,3 +665,55 @@ fn bytes_that_are_no_batch_are_not_executed() {
         [Seen::FailedRemote(PEER, id, Failure::NotExecuted)]
     );
 }
+
+#[test]
+fn times_that_cannot_be_reached_are_as_good_as_never() {
+    let mut bench = Bench::leading();
+    bench.due = Some(Millis(i64::MAX as u64));
+    bench.replica.wait(
+        bench.now,
+        1,
+        Wait {
+            index: Index(9),
+            replicas: 9,
+            timeout: Some(Micros(u64::MAX)),
+        },
+    );
+    assert_eq!(bench.turn(), []);
+}
+
+#[test]
+fn what_went_to_a_leader_that_left_no_successor_is_unknown_in_the_end() {
+    let mut bench = Bench::following();
+    bench.submit(1);
+    bench.turn();
+    bench.tell(Script::Lead(1, None));
+    bench.turn();
+    bench.pass(2_000);
+    assert_eq!(bench.turn(), [Seen::Failed(vec![1], Failure::Unknown)]);
+}
+
+#[test]
+fn a_read_that_can_not_be_served_is_given_up() {
+    let mut bench = Bench::following();
+    bench.replica.read(bench.now, 1, b"a");
+    bench.turn();
+    bench.tell(Script::Confirm(7));
+    assert_eq!(bench.turn(), [], "index 7 is never applied here");
+    bench.pass(5_000);
+    assert_eq!(bench.turn(), [Seen::Failed(vec![1], Failure::NoLeader)]);
+}
+
+#[test]
+fn a_new_leader_is_not_kept_waiting_by_what_the_old_one_owes() {
+    let mut bench = Bench::following();
+    bench.submit(1);
+    bench.turn();
+    bench.submit(2);
+    bench.turn();
+    bench.tell(Script::Lead(2, Some(OTHER)));
+    bench.submit(3);
+    bench.turn();
+    bench.pass(250);
+    assert_eq!(bench.turn(), [Seen::Forward(2, id(2), strings(&["3"]))]);
+}
