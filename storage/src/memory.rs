@@ -17,6 +17,24 @@ use self::run::Run;
 use crate::engine::{Engine, EngineError};
 
 /// An [`Engine`] in memory, which never fails.
+///
+/// Nanoseconds per operation on two cores of an AMD EPYC with neighbours, keys of 28 bytes, values of
+/// 256, in random order: the median of slices of 1,000 operations (`examples/engine_speed.rs`).
+///
+/// | 100,000 keys | insert | overwrite | get | delete |
+/// |---|---|---|---|---|
+/// | `BTreeMap<Vec<u8>, Vec<u8>>` | 1237 | 716 | 634 | 887 |
+/// | `BTreeMap`, first eight bytes inline | 510 | 638 | 688 | 378 |
+/// | this one | 169 | 347 | 238 | 213 |
+///
+/// | 1,000,000 keys | insert | overwrite | get | delete |
+/// |---|---|---|---|---|
+/// | `BTreeMap<Vec<u8>, Vec<u8>>` | 1641 | 1245 | 1360 | 1408 |
+/// | `BTreeMap`, first eight bytes inline | 849 | 1011 | 982 | 822 |
+/// | this one | 741 | 760 | 698 | 869 |
+///
+/// What is left is the cache misses of one key and its value. Runs of 32 to 128 keys differ by less
+/// than the noise; 128 has the fewest nodes to keep.
 #[derive(Debug, Default)]
 pub struct MemoryEngine {
     tree: Row<Row<Run>>,

@@ -10,7 +10,7 @@
 //! One call of [`write`](LogStore::write) is one batch, whatever the number of groups; it lies in one
 //! segment and carries a number. Its successor is written only after its sync returned. From that
 //! [`recovery`] tells a write that a crash has torn, which is cut, from the loss of something
-//! acknowledged, which is reported and never guessed away. Everything else follows: [`format`] says
+//! acknowledged, which is reported and never guessed away. Everything else follows: [`mod@format`] says
 //! what the bytes are, [`index`] what is remembered, [`cleaner`] how old segments go.
 //!
 //! Invariants:
@@ -105,6 +105,15 @@ impl LogOptions {
 }
 
 /// A [`LogStore`] in segment files on a [`Disk`].
+///
+/// After a crash in the middle of a write all of it is there or nothing, for all its groups. Damage
+/// found at opening stays on record, whatever becomes of the segment it was found in, until the group
+/// has made up for it: a lost record until it is put again, truncated or purged; a lost hard state
+/// until the next; anything that cannot be named until the group has written its hard state, a purge,
+/// and a truncation right behind the purged index, as one does that installs a snapshot.
+///
+/// What it cannot tell: bits that rot in the highest batch of a log that was not closed look like a
+/// torn write. The next write, the next opening and a proper close each put an end to that.
 pub struct SegmentedLog<D: Disk> {
     options: LogOptions,
     files: Files<D>,
