@@ -137,7 +137,7 @@ async fn rounds(
             () = &mut alarm => None,
         };
         log.take(&mut log_events);
-        let deadline = {
+        let (deadline, has_work) = {
             let mut state = shared.state.borrow_mut();
             let (now, _) = state.clock.read();
             state.hosting.take_log_events(now, &mut log_events)?;
@@ -156,9 +156,14 @@ async fn rounds(
             }
             let next = state.hosting.deadline().map(|at| state.clock.instant(at));
             let publish = published + PUBLISH_EVERY;
-            next.map_or(publish, |next| next.min(publish))
+            let deadline = next.map_or(publish, |next| next.min(publish));
+            (deadline, state.hosting.has_work())
         };
         shared.relieve();
+        if has_work {
+            // An alarm that is always due would keep the connections' tasks from running.
+            tokio::task::yield_now().await;
+        }
         alarm.as_mut().reset(deadline.into());
     }
 }

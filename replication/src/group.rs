@@ -2,13 +2,18 @@
 //!
 //! [`Replica`] decides, [`StateMachine`] applies, and this type lets the one follow the other. What
 //! remains for the host is I/O, named by [`Io`].
+//!
+//! A query may take longer than a turn should. It is then answered in slices, one a turn, while
+//! [`deadline`](Group::deadline) says that the next turn is due at once: other work goes in between.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use consensus::{Consensus, FetchId, Index, LogOp, Micros, NodeId, Payload, WriteSeq};
 
 use crate::action::{Action, Committed};
 use crate::batch::{Batch, BatchError};
-use crate::machine::{EntryInfo, Millis, Query, StateMachine};
+use crate::machine::{EntryInfo, LongId, Millis, Query, StateMachine};
 use crate::message::{Failure, ForwardId, Message};
 use crate::queue::{Run, Waiting};
 use crate::reads::ReadBatch;
@@ -59,6 +64,11 @@ pub struct Group<C: Consensus, S, T> {
     machine: S,
     /// Reused for every reply.
     reply: Vec<u8>,
+    /// Questions about this node's own state, for the end of the turn.
+    looks: Vec<(T, Vec<u8>)>,
+    /// Who waits for an answer that is given in slices.
+    long: BTreeMap<LongId, T>,
+    next_long: LongId,
 }
 
 impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
@@ -68,7 +78,38 @@ impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
             replica,
             machine,
             reply: Vec::new(),
+            looks: Vec::new(),
+            long: BTreeMap::new(),
+            next_long: LongId(0),
         }
+    }
+
+    /// Takes a query to be answered from this node's state as it is, however old that may be, and
+    /// though nobody leads.
+    pub fn look(&mut self, token: T, query: &[u8]) {
+        self.looks.push((token, query.to_vec()));
+    }
+
+    /// Nobody waits any more for answers to the tokens that `gone` recognises.
+    pub fn forget(&mut self, gone: impl Fn(T) -> bool) {
+        self.replica.forget(&gone);
+        self.looks.retain(|(token, _)| !gone(*token));
+        for (id, _) in self.long.extract_if(.., |_, token| gone(*token)) {
+            self.machine.cancel_long(id);
+        }
+    }
+
+    /// When to call [`turn`](Group::turn) if nothing happens before.
+    pub fn deadline(&self) -> Option<Micros> {
+        match self.has_work() {
+            true => Some(Micros(0)),
+            false => self.replica.deadline(),
+        }
+    }
+
+    /// Whether the next turn has work to do, whatever happens.
+    pub fn has_work(&self) -> bool {
+        !self.looks.is_empty() || self.machine.has_work()
     }
 
     /// The driver, for everything that goes in.
@@ -102,6 +143,20 @@ impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
             let due = self.machine.next_due();
             self.replica.turn(now, wall, due);
             again = self.follow(now, wall, io)?;
+        }
+        for (token, query) in std::mem::take(&mut self.looks) {
+            // Without a clock of its own no query needs a tick.
+            self.ask(now, Millis(0), token, &query, io)?;
+        }
+        if self.machine.has_work() {
+            let long = &mut self.long;
+            let mut answer = |id: LongId, reply: &[u8]| {
+                if let Some(token) = long.remove(&id) {
+                    io.reply(token, None, reply);
+                }
+            };
+            let worked = self.machine.work(&mut answer);
+            worked.map_err(GroupError::Machine)?;
         }
         Ok(())
     }
@@ -232,18 +287,37 @@ impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
     ) -> Result<bool, GroupError<S::Error>> {
         let mut again = false;
         for (token, query) in batch.iter() {
-            self.reply.clear();
-            let asked = self.machine.query(query, wall, &mut self.reply);
-            match asked.map_err(GroupError::Machine)? {
-                Query::Answered => io.reply(token, None, &self.reply),
-                // Through the log it is answered as of its own entry's stamp.
-                Query::NeedsTick => {
-                    self.replica.submit(now, token, query);
-                    again = true;
-                }
-            }
+            again |= self.ask(now, wall, token, query, io)?;
         }
         Ok(again)
+    }
+
+    fn ask(
+        &mut self,
+        now: Micros,
+        wall: Millis,
+        token: T,
+        query: &[u8],
+        io: &mut impl Io<C::Message, T>,
+    ) -> Result<bool, GroupError<S::Error>> {
+        self.reply.clear();
+        let asked = self.machine.query(query, wall, &mut self.reply);
+        match asked.map_err(GroupError::Machine)? {
+            Query::Answered => io.reply(token, None, &self.reply),
+            // Through the log it is answered as of its own entry's stamp.
+            Query::NeedsTick => {
+                self.replica.submit(now, token, query);
+                return Ok(true);
+            }
+            Query::Long => {
+                let id = self.next_long;
+                self.next_long = LongId(id.0 + 1);
+                let begun = self.machine.begin_long(id, query);
+                begun.map_err(GroupError::Machine)?;
+                self.long.insert(id, token);
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -23,7 +23,7 @@ pub use action::{Action, Committed};
 pub use batch::{Batch, BatchBuilder, BatchError, Commands, SEMANTICS};
 pub use config::Config;
 pub use group::{Group, GroupError, Io};
-pub use machine::{EntryInfo, Millis, Query, StateMachine};
+pub use machine::{EntryInfo, LongId, Millis, Query, StateMachine};
 pub use message::{Failure, ForwardId, Frame, FrameError, Message};
 pub use queue::Waiting;
 pub use reads::ReadBatch;

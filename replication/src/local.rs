@@ -254,7 +254,7 @@ impl<C: Consensus, S: StateMachine> LocalCluster<C, S> {
         };
         node.group.turn(self.now, wall, &mut io)?;
         let (persisted, fetched) = (io.persisted, io.fetched);
-        let quiet = persisted.is_none() && fetched.is_empty();
+        let quiet = persisted.is_none() && fetched.is_empty() && !node.group.has_work();
         if let Some(seq) = persisted {
             node.group.replica().persisted(self.now, seq);
         }

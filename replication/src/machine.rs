@@ -28,7 +28,14 @@ pub enum Query {
     /// The answer depends on whether time has passed which the log does not know of yet: commit
     /// a tick, then ask again. Nothing was written to the reply.
     NeedsTick,
+    /// The answer takes longer than a turn should: [`begin_long`](StateMachine::begin_long) it.
+    /// Nothing was written to the reply.
+    Long,
 }
+
+/// Names a query that is answered in slices. Given out by the driver, never twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LongId(pub u64);
 
 /// A deterministic state machine: the same entries, in the same order, give the same state and
 /// the same replies on every node. Neither the clock nor configuration nor chance may reach
@@ -72,6 +79,38 @@ pub trait StateMachine {
     /// When the storage behind the machine fails.
     fn query(&self, query: &[u8], clock: Millis, reply: &mut Vec<u8>)
     -> Result<Query, Self::Error>;
+
+    /// Takes a query that [`query`](StateMachine::query) called [`Long`](Query::Long), to be
+    /// answered by [`work`](StateMachine::work) from one state at least as new as this one.
+    ///
+    /// # Errors
+    /// When the storage behind the machine fails.
+    fn begin_long(&mut self, id: LongId, query: &[u8]) -> Result<(), Self::Error> {
+        unreachable!(
+            "{id:?} of {} bytes: this machine calls no query long",
+            query.len()
+        )
+    }
+
+    /// Does a slice of what the long queries want, about a millisecond's worth; gives `answer` each
+    /// one that is done, with its reply. The driver calls it once a turn.
+    ///
+    /// # Errors
+    /// When the storage behind the machine fails.
+    fn work(&mut self, answer: &mut dyn FnMut(LongId, &[u8])) -> Result<(), Self::Error> {
+        let _ = answer;
+        Ok(())
+    }
+
+    /// Whether [`work`](StateMachine::work) has anything to do.
+    fn has_work(&self) -> bool {
+        false
+    }
+
+    /// Nobody waits any more for the answer to a long query.
+    fn cancel_long(&mut self, id: LongId) {
+        let _ = id;
+    }
 
     /// When the state next changes by the passing of time alone. The leader commits a tick then.
     fn next_due(&self) -> Option<Millis> {

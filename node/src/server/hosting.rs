@@ -169,8 +169,13 @@ impl<C: Consensus, S: StateMachine, T: Copy> Hosting<C, S, T> {
 
     /// When the next turn is due if nothing happens before.
     pub(super) fn deadline(&self) -> Option<Micros> {
-        let deadlines = self.groups.iter().map(|group| group.view().deadline());
+        let deadlines = self.groups.iter().map(Group::deadline);
         deadlines.flatten().min()
+    }
+
+    /// Whether a group has more to do at once, in slices between which others come first.
+    pub(super) fn has_work(&self) -> bool {
+        self.groups.iter().any(Group::has_work)
     }
 
     /// Whether clients should be read no further for now.
@@ -186,7 +191,7 @@ impl<C: Consensus, S: StateMachine, T: Copy> Hosting<C, S, T> {
 
     /// Nobody waits any more for what `gone` recognises.
     pub(super) fn forget(&mut self, gone: impl Fn(T) -> bool + Copy) {
-        self.each(|group| group.replica().forget(gone));
+        self.each(|group| group.forget(gone));
     }
 
     fn take_frame(&mut self, now: Micros, from: NodeId, payload: &[u8]) {
