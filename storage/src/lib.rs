@@ -5,7 +5,8 @@
 //! | module | what |
 //! |---|---|
 //! | `engine`, `log`, `disk` | the traits, and the plainest implementation of each |
-//! | `memory` | the memory engine: a tree of wide nodes |
+//! | `frozen` | views of an engine at one commit, and streams of rows |
+//! | `memory` | the memory engine: a tree of wide nodes, and views within it |
 //! | `segmented` | the log that lasts: format, batches, files, index, cleaning, recovery |
 //! | `conformance` | the suites |
 //!
@@ -16,6 +17,7 @@
 pub mod conformance;
 mod disk;
 mod engine;
+mod frozen;
 mod log;
 mod memory;
 mod random;
@@ -25,6 +27,7 @@ pub use disk::{
     Disk, DiskFile, MemoryDisk, MemoryFile, MemoryLock, RealDisk, RealFile, RealLock, SECTOR_BYTES,
 };
 pub use engine::{Engine, EngineError};
+pub use frozen::{CopiedRows, Flush, Frozen, Rows, ViewId};
 pub use log::{
     Epoch, GroupId, GroupWrite, LogError, LogOp, LogRead, LogStore, MemoryLog, Record, RecoveredLog,
 };

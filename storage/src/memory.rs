@@ -9,12 +9,19 @@
 
 mod row;
 mod run;
+mod view;
 
 use std::ops::{Bound, ControlFlow};
 
 use self::row::{Key, Node, Row};
 use self::run::Run;
+use self::view::View;
 use crate::engine::{Engine, EngineError};
+use crate::frozen::{Frozen, ViewId};
+
+/// How many rows `delete_range` hands over to views before it removes them: so that rows which a view
+/// keeps are never all there twice.
+const HANDED_OVER: usize = 1024;
 
 /// An [`Engine`] in memory, which never fails.
 ///
@@ -35,16 +42,69 @@ use crate::engine::{Engine, EngineError};
 ///
 /// What is left is the cache misses of one key and its value. Runs of 32 to 128 keys differ by less
 /// than the noise; 128 has the fewest nodes to keep.
+///
+/// A frozen view costs nothing but what is changed while it is read: for each changed key that it has
+/// not come to yet, the old value. While nothing is frozen, that is one branch per write.
 #[derive(Debug, Default)]
 pub struct MemoryEngine {
-    tree: Row<Row<Run>>,
+    tree: Tree,
+    views: Vec<View>,
+    next_view: u64,
 }
+
+type Tree = Row<Row<Run>>;
 
 impl MemoryEngine {
     /// An empty engine.
     #[must_use]
     pub fn new() -> Self {
         MemoryEngine::default()
+    }
+
+    /// How many bytes of old keys and values the frozen views hold.
+    #[must_use]
+    pub fn frozen_bytes(&self) -> usize {
+        self.views.iter().map(View::bytes).sum()
+    }
+
+    /// Lets every view keep what is under `key` before that changes.
+    #[cold]
+    fn keep_old(&mut self, key: &[u8]) {
+        for view in &mut self.views {
+            view.keep(key, |key| self.tree.get(Key::new(key)));
+        }
+    }
+
+    /// Removes a range a thousand rows at a time, each kept by the views before it goes.
+    #[cold]
+    fn delete_range_kept(&mut self, from: &[u8], to: &[u8]) {
+        let mut from = from.to_vec();
+        loop {
+            let (mut count, mut next) = (0, None);
+            let (tree, views) = (&self.tree, &mut self.views);
+            let range = (Bound::Included(&from[..]), Bound::Excluded(to));
+            let _ = tree.scan(
+                range.0.map(Key::new),
+                range.1.map(Key::new),
+                &mut |key, value| {
+                    if count == HANDED_OVER {
+                        next = Some(key.to_vec());
+                        return ControlFlow::Break(());
+                    }
+                    count += 1;
+                    views
+                        .iter_mut()
+                        .for_each(|view| view.keep(key, |_| Some(value)));
+                    ControlFlow::Continue(())
+                },
+            );
+            let upper = next.as_deref().unwrap_or(to);
+            self.tree.delete_range(Key::new(&from), Key::new(upper));
+            match next {
+                Some(next) => from = next,
+                None => return,
+            }
+        }
     }
 }
 
@@ -67,6 +127,9 @@ impl Engine for MemoryEngine {
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
+        if !self.views.is_empty() {
+            self.keep_old(key);
+        }
         // The topmost row has no sibling to share with: it takes its own upper part back.
         if let Some(mut upper) = self.tree.put(Key::new(key), value) {
             self.tree.take_back(&mut upper);
@@ -75,18 +138,46 @@ impl Engine for MemoryEngine {
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<(), EngineError> {
+        if !self.views.is_empty() {
+            self.keep_old(key);
+        }
         self.tree.delete(Key::new(key));
         Ok(())
     }
 
     fn delete_range(&mut self, from: &[u8], to: &[u8]) -> Result<(), EngineError> {
-        if from < to {
-            self.tree.delete_range(Key::new(from), Key::new(to));
+        match from < to {
+            true if self.views.is_empty() => self.tree.delete_range(Key::new(from), Key::new(to)),
+            true => self.delete_range_kept(from, to),
+            false => {}
         }
         Ok(())
     }
 
     fn commit(&mut self) -> Result<(), EngineError> {
         Ok(())
+    }
+
+    fn freeze(&mut self) -> Result<Frozen, EngineError> {
+        let id = ViewId(self.next_view);
+        self.next_view += 1;
+        self.views.push(View::new(id));
+        Ok(Frozen::Within(id))
+    }
+
+    fn read_frozen(
+        &mut self,
+        view: ViewId,
+        max_bytes: usize,
+        visit: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<bool, EngineError> {
+        let Some(view) = self.views.iter_mut().find(|known| known.id() == view) else {
+            panic!("{view:?} is not frozen within this engine, or thawed already");
+        };
+        Ok(view.read(&self.tree, max_bytes, visit))
+    }
+
+    fn thaw(&mut self, view: ViewId) {
+        self.views.retain(|known| known.id() != view);
     }
 }

@@ -1,7 +1,15 @@
 //! What every [`Engine`] must do.
 //!
 //! A case takes a function that makes a new, empty engine. What survives a crash is not checked
-//! here: an engine that forgets everything conforms.
+//! here: an engine that forgets everything conforms, as long as it says so.
+
+mod durable;
+mod frozen;
+mod load;
+
+pub use durable::*;
+pub use frozen::*;
+pub use load::*;
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
@@ -47,6 +55,23 @@ macro_rules! __engine_cases {
             delete_range_of_many_is_quick
             engines_are_apart
             random_operations_match_a_map
+            a_frozen_view_of_nothing_is_empty
+            a_frozen_view_holds_all_that_was_committed
+            a_frozen_view_is_read_in_slices
+            a_frozen_view_sees_no_later_overwrite
+            a_frozen_view_sees_no_later_delete
+            a_frozen_view_sees_no_later_insert
+            a_frozen_view_sees_no_later_delete_range
+            frozen_views_are_apart
+            thawing_one_view_leaves_the_others
+            views_of_random_histories_are_of_one_commit
+            load_fills_an_empty_engine
+            load_of_nothing_leaves_it_empty
+            a_loaded_engine_takes_writes
+            load_reports_rows_that_fail
+            what_is_staged_is_not_durable
+            flush_makes_durable_or_says_it_cannot
+            what_is_durable_was_committed_in_order
         }
     };
 }
