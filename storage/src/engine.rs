@@ -198,6 +198,18 @@ impl EngineError {
             source: source.into(),
         }
     }
+
+    /// What stopped the engine, if it was an error of that type.
+    ///
+    /// # Errors
+    /// This error itself, if it was not.
+    pub fn downcast<E: Error + 'static>(self) -> Result<E, EngineError> {
+        let EngineError { action, source } = self;
+        match source.downcast() {
+            Ok(error) => Ok(*error),
+            Err(source) => Err(EngineError { action, source }),
+        }
+    }
 }
 
 impl fmt::Display for EngineError {

@@ -7,14 +7,18 @@
 //! | `engine`, `log`, `disk` | the traits, and the plainest implementation of each |
 //! | `frozen` | views of an engine at one commit, and streams of rows |
 //! | `memory` | the memory engine: a tree of wide nodes, and views within it |
+//! | `snapshot` | all rows at one index, as a file for any engine |
+//! | `backend`, `directory` | opening engines; a group's directory, and what counts in it |
 //! | `segmented` | the log that lasts: format, batches, files, index, cleaning, recovery |
 //! | `conformance` | the suites |
 //!
 //! Errors of the environment are typed; what only our own mistake could cause is asserted. Nothing in
 //! here retries a failed write or sync.
 
+mod backend;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod directory;
 mod disk;
 mod engine;
 mod frozen;
@@ -22,7 +26,10 @@ mod log;
 mod memory;
 mod random;
 mod segmented;
+mod snapshot;
 
+pub use backend::{Backend, MemoryBackend};
+pub use directory::{Current, DirectoryError, GroupDirectory};
 pub use disk::{
     Disk, DiskFile, MemoryDisk, MemoryFile, MemoryLock, RealDisk, RealFile, RealLock, SECTOR_BYTES,
 };
@@ -33,3 +40,7 @@ pub use log::{
 };
 pub use memory::MemoryEngine;
 pub use segmented::{Damage, LogOptions, Loss, SegmentedLog};
+pub use snapshot::{
+    IncomingSnapshot, OutgoingSnapshot, RowBuffer, SnapshotError, SnapshotId, SnapshotMeta,
+    SnapshotReader, SnapshotWriter,
+};

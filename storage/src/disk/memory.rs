@@ -37,6 +37,8 @@ struct State {
     locks: BTreeSet<String>,
     writes: Countdown,
     syncs: Countdown,
+    power: Countdown,
+    room: Option<u64>,
     operations: u64,
     reads_fail: bool,
 }
@@ -91,6 +93,8 @@ impl MemoryDisk {
                 locks: BTreeSet::new(),
                 writes: Countdown::default(),
                 syncs: Countdown::default(),
+                power: Countdown::default(),
+                room: None,
                 operations: 0,
                 reads_fail: false,
             })),
@@ -105,24 +109,7 @@ impl MemoryDisk {
     /// The power fails: unsynced sectors and names are kept or lost by chance, open files are dead
     /// (`BrokenPipe`), locks are free, planned faults are forgotten.
     pub fn crash(&self) {
-        let mut guard = self.state();
-        let state = &mut *guard;
-        // One coin per crash, so that "all lost" and "all kept" happen often enough.
-        let odds = [0, 25, 50, 75, 100][state.random.below(5) as usize];
-        state.names = names_after_crash(state, odds);
-        state.durable_names = state.names.clone();
-        let live: BTreeSet<u64> = state.names.values().copied().collect();
-        state.files.retain(|inode, _| live.contains(inode));
-        for image in state.files.values_mut() {
-            let dirty = std::mem::take(&mut image.dirty);
-            for sector in dirty {
-                if state.random.below(100) < odds {
-                    image.harden(sector);
-                }
-            }
-            image.seen = image.durable.clone();
-        }
-        state.end_process();
+        self.state().crash();
     }
 
     /// The process dies and the machine does not: open files are dead, locks are free, but whatever
@@ -140,6 +127,19 @@ impl MemoryDisk {
     /// Fails a sync, of a file or of the directory, with `EIO`, after `after` more have succeeded.
     pub fn fail_sync(&self, after: u64) {
         self.state().syncs.0 = Some(after);
+    }
+
+    /// The power fails at an operation, after `after` more have succeeded: it does not happen, and
+    /// fails with `BrokenPipe`, as does everything that is open. Operations are those that
+    /// [`operations`](Self::operations) counts.
+    pub fn cut_power(&self, after: u64) {
+        self.state().power.0 = Some(after);
+    }
+
+    /// Leaves room for that many bytes in all files together: a write that needs more fails with
+    /// `ENOSPC` where the room ends. `None` takes the limit away.
+    pub fn limit(&self, bytes: Option<u64>) {
+        self.state().room = bytes;
     }
 
     /// Lets every read fail with `EIO`, or none.
@@ -223,8 +223,50 @@ fn names_after_crash(state: &mut State, odds: u64) -> BTreeMap<String, u64> {
 }
 
 impl State {
+    fn crash(&mut self) {
+        // One coin per crash, so that "all lost" and "all kept" happen often enough.
+        let odds = [0, 25, 50, 75, 100][self.random.below(5) as usize];
+        self.names = names_after_crash(self, odds);
+        self.durable_names = self.names.clone();
+        let live: BTreeSet<u64> = self.names.values().copied().collect();
+        self.files.retain(|inode, _| live.contains(inode));
+        for image in self.files.values_mut() {
+            let dirty = std::mem::take(&mut image.dirty);
+            for sector in dirty {
+                if self.random.below(100) < odds {
+                    image.harden(sector);
+                }
+            }
+            image.seen = image.durable.clone();
+        }
+        self.end_process();
+    }
+
+    /// Counts an operation; fails if it is the one at which the power does.
+    fn operation(&mut self) -> io::Result<()> {
+        self.operations += 1;
+        if self.power.strikes() {
+            self.crash();
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        Ok(())
+    }
+
+    /// How many of `bytes` from `offset` on a file may still take.
+    fn room_for(&self, image: &Image, offset: u64, bytes: u64) -> u64 {
+        let Some(room) = self.room else {
+            return bytes;
+        };
+        let others: usize = self.files.values().map(|file| file.seen.len()).sum();
+        let end = room
+            .saturating_sub(others as u64)
+            .max(image.seen.len() as u64);
+        bytes.min(end.saturating_sub(offset))
+    }
+
     fn end_process(&mut self) {
         self.life += 1;
+        self.power = Countdown::default();
         self.locks.clear();
         self.writes = Countdown::default();
         self.syncs = Countdown::default();
@@ -273,7 +315,7 @@ impl Disk for MemoryDisk {
 
     fn create(&self, name: &str) -> io::Result<MemoryFile> {
         let mut state = self.state();
-        state.operations += 1;
+        state.operation()?;
         if state.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -297,7 +339,7 @@ impl Disk for MemoryDisk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.state();
-        state.operations += 1;
+        state.operation()?;
         state.inode(name)?;
         state.names.remove(name);
         state.changes.push(Change::Remove(name.to_owned()));
@@ -306,7 +348,7 @@ impl Disk for MemoryDisk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.state();
-        state.operations += 1;
+        state.operation()?;
         let inode = state.inode(from)?;
         state.names.remove(from);
         state.names.insert(to.to_owned(), inode);
@@ -319,7 +361,7 @@ impl Disk for MemoryDisk {
     fn sync_dir(&self) -> io::Result<()> {
         let mut guard = self.state();
         let state = &mut *guard;
-        state.operations += 1;
+        state.operation()?;
         if state.syncs.strikes() {
             // The changes stay pending: a crash may still keep or lose each.
             return Err(eio());
@@ -378,6 +420,15 @@ pub struct MemoryFile {
 }
 
 impl MemoryFile {
+    /// Counts an operation on this file, unless it is dead.
+    fn operation(&self) -> io::Result<()> {
+        let mut state = self.disk.state();
+        if state.life == self.life {
+            state.operation()?;
+        }
+        Ok(())
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut State, &mut Image) -> io::Result<T>) -> io::Result<T> {
         let mut guard = self.disk.state();
         let state = &mut *guard;
@@ -417,12 +468,17 @@ impl DiskFile for MemoryFile {
     }
 
     fn write_at(&self, pieces: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
+        self.operation()?;
         self.with(|state, image| {
-            state.operations += 1;
-            let mut left = u64::MAX;
+            let total = pieces.iter().map(|piece| piece.len() as u64).sum();
+            let mut left = state.room_for(image, offset, total);
+            let mut outcome = Ok(());
+            if left < total {
+                outcome = Err(io::ErrorKind::StorageFull.into());
+            }
             if state.writes.strikes() {
-                let total: usize = pieces.iter().map(|piece| piece.len()).sum();
-                left = state.random.below(total as u64 + 1);
+                left = state.random.below(left + 1);
+                outcome = Err(eio());
             }
             let mut at = offset;
             for piece in pieces {
@@ -430,21 +486,14 @@ impl DiskFile for MemoryFile {
                 image.write(piece.get(..bytes as usize).unwrap_or_default(), at);
                 at += bytes;
                 left -= bytes;
-                if bytes < piece.len() as u64 {
-                    return Err(eio());
-                }
             }
-            if left < u64::MAX / 2 {
-                Err(eio())
-            } else {
-                Ok(())
-            }
+            outcome
         })
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.operation()?;
         self.with(|state, image| {
-            state.operations += 1;
             let fails = state.syncs.strikes();
             for sector in std::mem::take(&mut image.dirty) {
                 if !fails || state.random.below(2) == 0 {
