@@ -1,8 +1,9 @@
-//! A run: some hundred neighbouring keys with their values, sorted.
+//! A run: some dozens of neighbouring keys with their values, sorted.
 //!
-//! The first eight bytes of every key stand in one array of numbers, which a binary search goes
-//! through without touching anything else; key and value share one allocation, which is touched
-//! once, when the key is found.
+//! What a lookup costs is cache misses, one behind the other, so a run is laid out for few of them.
+//! The first eight bytes of each key stand beside the pointer to its row; where to look among them
+//! is guessed from how they are spread, which for keys that begin with a hash is off by a few places;
+//! and key and value share one allocation.
 
 use std::cmp::Ordering;
 use std::ops::{Bound, ControlFlow};
@@ -10,77 +11,109 @@ use std::ops::{Bound, ControlFlow};
 use super::row::{Key, Node, Visit};
 
 /// How many keys a run holds at most. See [`MemoryEngine`](crate::MemoryEngine) for the figures.
-const RUN_MAX: usize = 128;
+const RUN_MAX: usize = 64;
+
+/// What stands in front of a key in its row: its length.
+const HEAD_BYTES: usize = 4;
 
 /// Neighbouring keys, in order.
 #[derive(Debug, Default)]
 pub(super) struct Run {
-    /// [`Key::prefix`] of each item.
-    prefixes: Vec<u64>,
     items: Vec<Item>,
+    /// The least and the greatest prefix there have been: only a guess is built on them.
+    low: u64,
+    high: u64,
 }
 
 /// A key and its value.
 #[derive(Debug)]
 struct Item {
-    /// The key, and behind it the value.
-    bytes: Vec<u8>,
-    key_length: u32,
+    /// [`Key::prefix`].
+    prefix: u64,
+    /// The key's length, the key, the value.
+    row: Box<[u8]>,
 }
 
 impl Item {
-    fn new(key: &[u8], value: &[u8]) -> Self {
-        let Ok(key_length) = u32::try_from(key.len()) else {
+    fn new(key: Key<'_>, value: &[u8]) -> Self {
+        let Ok(key_length) = u32::try_from(key.bytes.len()) else {
             panic!("a key of 4 GiB");
         };
-        let mut bytes = Vec::with_capacity(key.len() + value.len());
-        bytes.extend_from_slice(key);
-        bytes.extend_from_slice(value);
-        Item { bytes, key_length }
+        let mut row = Vec::with_capacity(HEAD_BYTES + key.bytes.len() + value.len());
+        row.extend_from_slice(&key_length.to_ne_bytes());
+        row.extend_from_slice(key.bytes);
+        row.extend_from_slice(value);
+        Item {
+            prefix: key.prefix,
+            row: row.into_boxed_slice(),
+        }
     }
 
     fn pair(&self) -> (&[u8], &[u8]) {
-        self.bytes.split_at(self.key_length as usize)
+        match self.row.split_first_chunk::<HEAD_BYTES>() {
+            Some((length, rest)) => rest.split_at(u32::from_ne_bytes(*length) as usize),
+            None => (&[], &[]),
+        }
     }
 
-    /// Replaces the value. Where it fits, and does not leave most of the room unused, nothing is
-    /// allocated.
+    /// Replaces the value: in its place if it is as long as the old one.
     fn set(&mut self, value: &[u8]) {
-        let length = self.key_length as usize + value.len();
-        self.bytes.truncate(self.key_length as usize);
-        self.bytes.reserve_exact(value.len());
-        self.bytes.extend_from_slice(value);
-        if self.bytes.capacity() > 2 * length + 64 {
-            self.bytes.shrink_to_fit();
+        let from = HEAD_BYTES + self.pair().0.len();
+        if self.row.len() == from + value.len() {
+            let old = self.row.get_mut(from..).unwrap_or_default();
+            old.copy_from_slice(value);
+        } else {
+            let mut row = Vec::with_capacity(from + value.len());
+            row.extend_from_slice(self.row.get(..from).unwrap_or_default());
+            row.extend_from_slice(value);
+            self.row = row.into_boxed_slice();
         }
     }
 }
 
 impl Run {
+    fn of(items: Vec<Item>) -> Self {
+        let prefix = |item: Option<&Item>| item.map_or(0, |item| item.prefix);
+        Run {
+            low: prefix(items.first()),
+            high: prefix(items.last()),
+            items,
+        }
+    }
+
+    /// Where prefixes stop to be less than `prefix`.
+    fn behind(&self, prefix: u64) -> usize {
+        let last = self.items.len().saturating_sub(1);
+        let share = prefix.saturating_sub(self.low) as f64 / (self.high - self.low) as f64;
+        // Rounds towards zero, and takes what is not a number for zero.
+        let guess = ((share * last as f64) as usize).min(last);
+        let (below, above) = self.items.split_at(guess);
+        let less = |item: &&Item| item.prefix < prefix;
+        match above.iter().take_while(less).count() {
+            0 => guess - below.iter().rev().take_while(|item| !less(item)).count(),
+            more => guess + more,
+        }
+    }
+
     /// Where `key` is, or else where it would be.
     fn find(&self, key: Key<'_>) -> Result<usize, usize> {
-        let from = self.prefixes.partition_point(|prefix| *prefix < key.prefix);
-        let rest = self.prefixes.get(from..).unwrap_or_default();
-        match rest {
-            [first, ..] if *first != key.prefix => Err(from),
-            [] => Err(from),
-            // Nearly always the only one: keys differ in their first eight bytes.
-            [_, second, ..] if *second == key.prefix => {
-                let alike = rest.partition_point(|prefix| *prefix == key.prefix);
-                let items = self.items.get(from..from + alike).unwrap_or_default();
-                let found = items.binary_search_by(|item| item.pair().0.cmp(key.bytes));
-                found.map(|at| from + at).map_err(|at| from + at)
+        let from = self.behind(key.prefix);
+        let rest = self.items.get(from..).unwrap_or_default();
+        let alike = rest
+            .iter()
+            .take_while(|item| item.prefix == key.prefix)
+            .count();
+        // Nearly always one at most: keys differ in their first eight bytes.
+        let (mut low, mut high) = (0, alike);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            match rest.get(middle).map(|item| item.pair().0.cmp(key.bytes)) {
+                Some(Ordering::Less) => low = middle + 1,
+                Some(Ordering::Equal) => return Ok(from + middle),
+                _ => high = middle,
             }
-            _ => match self
-                .items
-                .get(from)
-                .map(|item| item.pair().0.cmp(key.bytes))
-            {
-                Some(Ordering::Equal) => Ok(from),
-                Some(Ordering::Less) => Err(from + 1),
-                _ => Err(from),
-            },
         }
+        Err(from + low)
     }
 
     /// Where the keys from `bound` on begin.
@@ -95,9 +128,11 @@ impl Run {
 
 impl Node for Run {
     fn first(&self) -> Option<Key<'_>> {
-        let bytes = self.items.first()?.pair().0;
-        let prefix = *self.prefixes.first()?;
-        Some(Key { prefix, bytes })
+        let item = self.items.first()?;
+        Some(Key {
+            prefix: item.prefix,
+            bytes: item.pair().0,
+        })
     }
 
     fn get(&self, key: Key<'_>) -> Option<&[u8]> {
@@ -114,16 +149,19 @@ impl Node for Run {
                 None
             }
             Err(at) => {
-                self.prefixes.insert(at, key.prefix);
-                self.items.insert(at, Item::new(key.bytes, value));
+                self.items.insert(at, Item::new(key, value));
+                if self.items.len() == 1 {
+                    (self.low, self.high) = (key.prefix, key.prefix);
+                }
+                self.low = self.low.min(key.prefix);
+                self.high = self.high.max(key.prefix);
                 (self.items.len() > RUN_MAX).then(|| {
                     // At the end, where ascending keys arrive, a split in the middle would leave
                     // every run half empty.
                     let keep = if at == RUN_MAX { RUN_MAX } else { RUN_MAX / 2 };
-                    Run {
-                        prefixes: self.prefixes.split_off(keep),
-                        items: self.items.split_off(keep),
-                    }
+                    let upper = self.items.split_off(keep);
+                    *self = Run::of(std::mem::take(&mut self.items));
+                    Run::of(upper)
                 })
             }
         }
@@ -131,22 +169,21 @@ impl Node for Run {
 
     fn delete(&mut self, key: Key<'_>) {
         if let Ok(at) = self.find(key) {
-            self.prefixes.remove(at);
             self.items.remove(at);
         }
     }
 
     fn delete_range(&mut self, from: Key<'_>, to: Key<'_>) {
         let range = self.start(Bound::Included(from))..self.start(Bound::Included(to));
-        self.prefixes.drain(range.clone());
         self.items.drain(range);
     }
 
     fn absorb(&mut self, next: &mut Self) -> bool {
         let fits = self.items.len() + next.items.len() <= RUN_MAX * 3 / 4;
         if fits {
-            self.prefixes.append(&mut next.prefixes);
-            self.items.append(&mut next.items);
+            let mut items = std::mem::take(&mut self.items);
+            items.append(&mut next.items);
+            *self = Run::of(items);
         }
         fits
     }
