@@ -9,12 +9,17 @@ use std::io::IoSlice;
 use bytes::Bytes;
 
 use super::format::{
-    BATCH_HEADER, BatchHeader, Op, RecordHeader, StoredRecord, align_record, group_bit,
+    BATCH_HEADER, BatchHeader, Op, RecordHeader, StoredRecord, align_record, align_sector,
+    group_bit,
 };
+use crate::disk::SECTOR_BYTES;
 
 /// Payloads from this length on are not copied: below it, another piece costs the kernel about as
 /// much as the copy costs us.
 const SHARE_BYTES: usize = 4096;
+
+/// What fills the last sector up.
+static PADDING: [u8; SECTOR_BYTES as usize] = [0; SECTOR_BYTES as usize];
 
 /// A batch that is being put together.
 #[derive(Debug, Default)]
@@ -110,7 +115,8 @@ impl BatchBuilder {
         self.start
     }
 
-    /// Everything, in order. One allocation per batch, that is, per sync.
+    /// Everything, in order, and zeros up to the end of its last sector. One allocation per batch,
+    /// that is, per sync.
     pub(super) fn pieces(&self) -> Vec<IoSlice<'_>> {
         let mut pieces = Vec::with_capacity(2 * self.shared.len() + 1);
         let mut rest = self.buffer.as_slice();
@@ -122,6 +128,8 @@ impl BatchBuilder {
             (rest, done) = (after, *at);
         }
         pieces.push(IoSlice::new(rest));
+        let padding = (align_sector(self.end()) - self.end()) as usize;
+        pieces.push(IoSlice::new(PADDING.get(..padding).unwrap_or_default()));
         pieces
     }
 
@@ -160,8 +168,8 @@ mod tests {
             .pieces()
             .iter()
             .for_each(|piece| file.extend_from_slice(piece));
-        assert_eq!(file.len() as u64, batch.end());
-        assert_eq!(batch.pieces().len(), 5, "large payloads are not copied");
+        assert_eq!(file.len() as u64, align_sector(batch.end()));
+        assert_eq!(batch.pieces().len(), 6, "large payloads are not copied");
         let found = BatchHeader::decode(&file, 1, 512).unwrap();
         assert_eq!((found.number, found.records, found.groups), (9, 3, 1 << 3));
         assert_eq!(found.body, batch.end() - 512 - BATCH_HEADER);

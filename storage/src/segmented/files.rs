@@ -172,7 +172,7 @@ impl<D: Disk> Files<D> {
         let written = (|| {
             if end > segment.bytes {
                 let filled = self.capacity.min(end + self.options.step_bytes).max(end);
-                write_zeros(&segment.file, batch.end().max(segment.bytes), filled)?;
+                write_zeros(&segment.file, end.max(segment.bytes), filled)?;
                 segment.bytes = filled;
             }
             segment.file.write_at(&mut batch.pieces(), batch.start())
