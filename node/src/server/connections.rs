@@ -4,14 +4,13 @@
 //! Replies are written straight from the end of the turn that made them, with one write per
 //! connection; only when a socket is full does its task wait for room.
 
-use std::rc::Rc;
+use std::task::{Context, Waker};
 
 use consensus::{Index, Micros};
 use keyspace::{Outcome, Session, Slot};
 use replication::{Failure, Held};
 use slab::Slab;
-use tokio::net::tcp::OwnedWriteHalf;
-use tokio::sync::Notify;
+use tokio::net::TcpStream;
 
 use super::hosting::Replies;
 
@@ -38,10 +37,9 @@ pub(super) struct Connection {
     pub(super) session: Option<Session>,
     /// What has been read and not consumed.
     pub(super) input: Vec<u8>,
-    pub(super) socket: Rc<OwnedWriteHalf>,
-    /// Wakes the connection's task: there is room to be waited for, or input to go on with, or it
-    /// is to end.
-    pub(super) wake: Rc<Notify>,
+    pub(super) socket: TcpStream,
+    /// The connection's task, once it has waited for the first time.
+    waker: Option<Waker>,
     /// The socket is full; the task waits for room.
     pub(super) full: bool,
     /// To be closed without waiting for anything.
@@ -58,6 +56,19 @@ impl Connection {
     pub(super) fn is_glutted(&self) -> bool {
         let session = self.session.as_ref();
         self.input.len() >= INPUT_BYTES_MAX && session.is_some_and(Session::is_blocked)
+    }
+
+    /// Wakes the connection's task: there is room to be waited for, or input to go on with, or it
+    /// is to end.
+    pub(super) fn wake(&self) {
+        self.waker.iter().for_each(Waker::wake_by_ref);
+    }
+
+    /// The task to be woken.
+    pub(super) fn wait(&mut self, context: &Context<'_>) {
+        if self.waker.is_none() {
+            self.waker = Some(context.waker().clone());
+        }
     }
 }
 
@@ -93,24 +104,22 @@ impl Connections {
         &mut self,
         id: u64,
         session: Session,
-        socket: OwnedWriteHalf,
+        socket: TcpStream,
         now: Micros,
-    ) -> (usize, Rc<Notify>) {
-        let wake = Rc::new(Notify::new());
-        let key = self.all.insert(Connection {
+    ) -> usize {
+        self.all.insert(Connection {
             id,
             session: Some(session),
             input: Vec::new(),
-            socket: Rc::new(socket),
-            wake: Rc::clone(&wake),
+            socket,
+            waker: None,
             full: false,
             killed: false,
             dirty: false,
             resumed: false,
             heard_ms: now.0 / 1_000,
             bytes_out: 0,
-        });
-        (key, wake)
+        })
     }
 
     /// The connection of that key and id, if it still stands.
@@ -200,7 +209,7 @@ impl Connections {
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     connection.full = true;
-                    connection.wake.notify_one();
+                    connection.wake();
                     return Written::Open;
                 }
                 Err(_) => return Written::Close,

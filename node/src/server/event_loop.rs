@@ -5,6 +5,7 @@
 //! has come together go on its way at once.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -16,7 +17,6 @@ use replication::{Group, Millis};
 use storage::{GroupId, MemoryEngine};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::Notify;
 use transport::Transport;
 
@@ -56,16 +56,6 @@ pub(super) struct Shared {
     pub(super) state: RefCell<Loop>,
     /// A turn is due.
     pub(super) turn_due: Notify,
-    /// Reading goes on after a pause.
-    resume: Notify,
-}
-
-/// What a look at a socket brought.
-enum Heard {
-    /// Something, handed to the session.
-    Input,
-    /// The client has gone.
-    Gone,
 }
 
 impl Loop {
@@ -147,14 +137,14 @@ impl Loop {
         if let Some(connection) = self.connections.all.get_mut(key)
             && !connection.is_glutted()
         {
-            connection.wake.notify_one();
+            connection.wake();
         }
     }
 
     /// Forgets a connection; its task ends when it next looks.
     pub(super) fn close(&mut self, key: usize) {
         if let Some(connection) = self.connections.all.try_remove(key) {
-            connection.wake.notify_one();
+            connection.wake();
             let id = connection.id;
             self.hosting.forget(|token| token.id == id);
         }
@@ -191,7 +181,6 @@ impl Shared {
         Rc::new(Shared {
             state: RefCell::new(state),
             turn_due: Notify::new(),
-            resume: Notify::new(),
         })
     }
 
@@ -199,10 +188,11 @@ impl Shared {
     pub(super) fn relieve(&self) {
         let mut state = self.state.borrow_mut();
         let overloaded = state.hosting.overloaded();
-        if state.paused && !overloaded {
-            self.resume.notify_waiters();
-        }
+        let resumes = state.paused && !overloaded;
         state.paused = overloaded;
+        if resumes {
+            (state.connections.all.iter()).for_each(|(_, connection)| connection.wake());
+        }
     }
 
     /// Takes in a client, or refuses it when there are too many.
@@ -222,86 +212,58 @@ impl Shared {
         let id = state.connections.take_id();
         let now = std::time::Duration::from_millis(state.clock.wall().0);
         let session = Session::new(id, peer, local, &state.settings, now);
-        let (reader, writer) = socket.into_split();
-        let (key, wake) = state
-            .connections
-            .insert(id, session, writer, state.clock.now());
-        tokio::task::spawn_local(serve(Rc::clone(self), key, id, reader, wake));
+        let now = state.clock.now();
+        let key = state.connections.insert(id, session, socket, now);
+        let shared = Rc::clone(self);
+        let task = poll_fn(move |context| shared.poll_connection(context, key, id));
+        tokio::task::spawn_local(task);
         Ok(())
     }
 
-    /// Reads once, as much as there is room for, and hands it to the session.
-    fn poll_read(
-        &self,
-        context: &mut Context<'_>,
-        (key, id): (usize, u64),
-        reader: &mut OwnedReadHalf,
-    ) -> Poll<Heard> {
+    /// A connection's task: reads while the session takes, waits for room while the socket is full.
+    /// Ready when the connection has ended.
+    fn poll_connection(&self, context: &mut Context<'_>, key: usize, id: u64) -> Poll<()> {
         let mut state = self.state.borrow_mut();
-        let mut scratch = std::mem::take(&mut state.scratch);
-        let mut buffer = ReadBuf::new(&mut scratch);
-        let polled = Pin::new(reader).poll_read(context, &mut buffer);
-        let heard = match polled {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                state.totals.bytes_in += buffer.filled().len() as u64;
-                if state.connections.get_mut(key, id).is_some() {
-                    state.feed(key, buffer.filled());
-                }
-                self.turn_due.notify_one();
-                Poll::Ready(Heard::Input)
-            }
-            Poll::Ready(_) => Poll::Ready(Heard::Gone),
-        };
-        state.scratch = scratch;
-        heard
-    }
-}
-
-/// A connection's task: reads while the session takes, waits for room while the socket is full.
-async fn serve(
-    shared: Rc<Shared>,
-    key: usize,
-    id: u64,
-    mut reader: OwnedReadHalf,
-    wake: Rc<Notify>,
-) {
-    loop {
-        let (socket, full, glutted, paused) = {
-            let mut state = shared.state.borrow_mut();
-            let paused = state.paused;
+        let state = &mut *state;
+        loop {
             let Some(connection) = state.connections.get_mut(key, id) else {
-                return;
+                return Poll::Ready(());
             };
+            connection.wait(context);
             if connection.killed {
                 state.close(key);
-                return;
+                return Poll::Ready(());
             }
-            let glutted = connection.is_glutted();
-            (
-                Rc::clone(&connection.socket),
-                connection.full,
-                glutted,
-                paused,
-            )
-        };
-        tokio::select! {
-            biased;
-            () = wake.notified() => {}
-            () = shared.resume.notified(), if paused => {}
-            _ = socket.writable(), if full => {
-                let mut state = shared.state.borrow_mut();
+            if connection.full && connection.socket.poll_write_ready(context).is_ready() {
                 if state.connections.write(key) == Written::Close {
                     state.close(key);
                 }
-                shared.turn_due.notify_one();
+                self.turn_due.notify_one();
+                continue;
             }
-            heard = std::future::poll_fn(|context| shared.poll_read(context, (key, id), &mut reader)),
-                if !paused && !glutted =>
-            {
-                if matches!(heard, Heard::Gone) {
-                    shared.state.borrow_mut().close(key);
-                    return;
+            if state.paused || connection.is_glutted() {
+                return Poll::Pending;
+            }
+            let mut buffer = ReadBuf::new(&mut state.scratch);
+            let read = Pin::new(&mut connection.socket).poll_read(context, &mut buffer);
+            let bytes = buffer.filled().len();
+            match read {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if bytes > 0 => {
+                    let scratch = std::mem::take(&mut state.scratch);
+                    state.totals.bytes_in += bytes as u64;
+                    state.feed(key, scratch.get(..bytes).unwrap_or_default());
+                    state.scratch = scratch;
+                    self.turn_due.notify_one();
+                    if bytes == READ_BYTES {
+                        // There is more; the others first.
+                        context.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                }
+                Poll::Ready(_) => {
+                    state.close(key);
+                    return Poll::Ready(());
                 }
             }
         }

@@ -107,7 +107,7 @@ impl Host for SessionHost<'_> {
             let session = connection.session.as_ref();
             if session.is_some_and(|session| filter.matches(&session.info(now))) {
                 connection.killed = true;
-                connection.wake.notify_one();
+                connection.wake();
                 killed += 1;
             }
         }
