@@ -1,21 +1,25 @@
 //! How a key stands in the engine.
 //!
 //! ```text
-//! database u16 · slot u16 · hash u32 · kind u8 · key          all big-endian: rows sort by these
+//! space u16 · slot u16 · hash u32 · kind u8 · key          all big-endian: rows sort by these
 //! ```
 //!
-//! Rows of one slot lie together, so that a slot can move; within it they lie in the order of a
-//! hash, so that SCAN needs no state and RANDOMKEY can seek. The kind leaves room for the members
-//! of collections next to their key. Databases end at [`DATABASE_MAX`]: what follows is the
-//! machine's own.
+//! A database stands in the space of its own number until it is emptied: then it moves to another,
+//! and nobody looks at the rows it leaves behind any more. Rows of one slot lie together, so that a
+//! slot can move; within it they lie in the order of a hash, so that SCAN needs no state and
+//! RANDOMKEY can seek. The kind leaves room for the members of collections next to their key.
+//! Spaces end at [`SPACE_MAX`]: what follows is the machine's own.
 //!
 //! Slot and hash stand in persisted rows: neither function may ever change.
 
 /// The slots of Redis Cluster.
 pub const SLOTS: u16 = 16_384;
 
-/// The highest database number; above it stand the machine's own rows.
-pub const DATABASE_MAX: u16 = 0xFEFF;
+/// The highest database number. The spaces above it are for databases that have been emptied.
+pub const DATABASE_MAX: u16 = 0x7FFF;
+
+/// The highest space; above it stand the machine's own rows.
+pub(crate) const SPACE_MAX: u16 = 0xFEFF;
 
 /// The row's kind: a key's metadata and, for strings, its value.
 const KIND_KEY: u8 = 0;
@@ -133,26 +137,47 @@ pub fn hash(key: &[u8]) -> u32 {
     (hash ^ (hash >> 32)) as u32
 }
 
+/// Where a row stands: rows sort by this, and nearly every one has a place of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) space: u16,
+    pub(crate) slot: u16,
+    pub(crate) hash: u32,
+}
+
+impl Place {
+    /// What every row at this place begins with.
+    pub(crate) fn to_bytes(self) -> [u8; 8] {
+        let [s0, s1] = self.space.to_be_bytes();
+        let [t0, t1] = self.slot.to_be_bytes();
+        let [h0, h1, h2, h3] = self.hash.to_be_bytes();
+        [s0, s1, t0, t1, h0, h1, h2, h3]
+    }
+}
+
 /// Writes the row of `key` over what stood in `row`.
-pub(crate) fn write_row(row: &mut Vec<u8>, database: u16, key: &[u8]) {
-    let [s0, s1] = slot(key).to_be_bytes();
-    let [h0, h1, h2, h3] = hash(key).to_be_bytes();
-    let [d0, d1] = database.to_be_bytes();
+pub(crate) fn write_row(row: &mut Vec<u8>, space: u16, key: &[u8]) {
+    let place = Place {
+        space,
+        slot: slot(key),
+        hash: hash(key),
+    };
     row.clear();
-    row.extend_from_slice(&[d0, d1, s0, s1, h0, h1, h2, h3, KIND_KEY]);
+    row.extend_from_slice(&place.to_bytes());
+    row.push(KIND_KEY);
     row.extend_from_slice(key);
 }
 
-/// The database, slot and key of a row, if it is one that [`write_row`] wrote.
-pub(crate) fn parse_row(row: &[u8]) -> Option<(u16, u16, &[u8])> {
+/// The place and key of a row, if it is one that [`write_row`] wrote.
+pub(crate) fn parse_row(row: &[u8]) -> Option<(Place, &[u8])> {
     let (prefix, key) = row.split_first_chunk::<PREFIX_BYTES>()?;
-    let [d0, d1, s0, s1, _, _, _, _, kind] = *prefix;
-    let database = u16::from_be_bytes([d0, d1]);
-    (kind == KIND_KEY && database <= DATABASE_MAX).then_some((
-        database,
-        u16::from_be_bytes([s0, s1]),
-        key,
-    ))
+    let [s0, s1, t0, t1, h0, h1, h2, h3, kind] = *prefix;
+    let place = Place {
+        space: u16::from_be_bytes([s0, s1]),
+        slot: u16::from_be_bytes([t0, t1]),
+        hash: u32::from_be_bytes([h0, h1, h2, h3]),
+    };
+    (kind == KIND_KEY && place.space <= SPACE_MAX).then_some((place, key))
 }
 
 #[cfg(test)]
@@ -208,7 +233,12 @@ mod tests {
     fn a_row_says_which_key_it_is() {
         let mut row = Vec::new();
         write_row(&mut row, 3, b"foo");
-        assert_eq!(parse_row(&row), Some((3, 12182, &b"foo"[..])));
+        let place = Place {
+            space: 3,
+            slot: 12182,
+            hash: hash(b"foo"),
+        };
+        assert_eq!(parse_row(&row), Some((place, &b"foo"[..])));
         assert_eq!(parse_row(&row[..8]), None);
         row[0] = 0xFF;
         assert_eq!(parse_row(&row), None);

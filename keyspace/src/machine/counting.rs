@@ -8,10 +8,11 @@ use resp::encode;
 use storage::{Engine, EngineError};
 
 use super::read::Look;
+use super::spaces::Spaces;
 use super::strings::next;
 use super::{Now, Stop};
 use crate::command::Args;
-use crate::key::{self, DATABASE_MAX, SLOTS};
+use crate::key::{self, Place, SLOTS, SPACE_MAX};
 use crate::number;
 use crate::overview::DatabaseStatistics;
 use crate::refusal::Refusal;
@@ -28,11 +29,15 @@ pub(super) fn needs_tick(next_due: Option<Millis>, now: Now) -> Result<(), Stop>
 /// Every database that holds keys, in ascending order. Visits every key.
 pub(super) fn statistics(
     engine: &impl Engine,
+    spaces: &Spaces,
     now: Millis,
 ) -> Result<Vec<DatabaseStatistics>, EngineError> {
     let mut all: Vec<DatabaseStatistics> = Vec::new();
-    let end = (DATABASE_MAX + 1).to_be_bytes();
-    visit(engine, &[], &end, now, &mut |database, _, expires| {
+    let end = (SPACE_MAX + 1).to_be_bytes();
+    visit(engine, &[], &end, now, &mut |place, _, expires| {
+        let Some(database) = spaces.database_in(place.space) else {
+            return ControlFlow::Continue(());
+        };
         if all.last().is_none_or(|last| last.database != database) {
             all.push(DatabaseStatistics {
                 database,
@@ -49,6 +54,7 @@ pub(super) fn statistics(
         }
         ControlFlow::Continue(())
     })?;
+    all.sort_unstable_by_key(|statistics| statistics.database);
     for database in &mut all {
         database.average_ttl_ms /= database.expires.max(1);
     }
@@ -118,7 +124,7 @@ fn visit_slot<E: Engine>(
     seen: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
 ) -> Result<(), EngineError> {
     let row = |slot: u16| {
-        let ([d0, d1], [s0, s1]) = (look.database.to_be_bytes(), slot.to_be_bytes());
+        let ([d0, d1], [s0, s1]) = (look.space.to_be_bytes(), slot.to_be_bytes());
         [d0, d1, s0, s1]
     };
     visit(
@@ -130,8 +136,8 @@ fn visit_slot<E: Engine>(
     )
 }
 
-/// Takes a key's database, the key, and its expiry.
-type Seen<'a> = dyn FnMut(u16, &[u8], Option<Millis>) -> ControlFlow<()> + 'a;
+/// Takes a key's place, the key, and its expiry.
+type Seen<'a> = dyn FnMut(Place, &[u8], Option<Millis>) -> ControlFlow<()> + 'a;
 
 /// Visits the keys from one row to before another that have not expired.
 fn visit(
@@ -147,10 +153,8 @@ fn visit(
         &mut |row, value| {
             let found = key::parse_row(row).zip(Header::split(value));
             match found {
-                Some(((database, _, key), (header, _)))
-                    if header.expires.is_none_or(|at| at > now) =>
-                {
-                    seen(database, key, header.expires)
+                Some(((place, key), (header, _))) if header.expires.is_none_or(|at| at > now) => {
+                    seen(place, key, header.expires)
                 }
                 _ => ControlFlow::Continue(()),
             }

@@ -35,6 +35,8 @@ impl<E: Engine> Keyspace<E> {
         let mut edit = Edit {
             engine: &mut self.engine,
             database: encoded.database,
+            space: self.spaces.of(encoded.database),
+            spaces: &mut self.spaces,
             now: self.group_time,
             row: self.row.get_mut(),
             value: &mut self.value,
@@ -59,8 +61,8 @@ impl<E: Engine> Keyspace<E> {
             Id::IncrBy => counters::increment(&mut edit, args, counters::Step::UpBy, reply),
             Id::DecrBy => counters::increment(&mut edit, args, counters::Step::DownBy, reply),
             Id::Del | Id::Unlink => keys::del(&mut edit, args, reply),
-            Id::FlushAll => keys::flushall(&mut edit, args, reply),
-            Id::FlushDb => keys::flushdb(&mut edit, args, reply),
+            Id::FlushAll => keys::flush(&mut edit, true, args, reply),
+            Id::FlushDb => keys::flush(&mut edit, false, args, reply),
             Id::Expire | Id::PExpire | Id::ExpireAt | Id::PExpireAt => {
                 ttl::expire(&mut edit, command, args, reply)
             }
@@ -80,7 +82,7 @@ impl<E: Engine> Keyspace<E> {
         let mut row = self.row.borrow_mut();
         let mut look = Look {
             engine: &self.engine,
-            database: encoded.database,
+            space: self.spaces.of(encoded.database),
             now,
             row: &mut row,
         };

@@ -6,13 +6,17 @@ use storage::Engine;
 use super::Stop;
 use super::expiry;
 use super::read::{Found, fetch};
+use super::spaces::Spaces;
 use crate::key;
 use crate::value::Header;
 
 /// Where a writing command works: one database as of its entry's moment, one key at a time.
 pub(super) struct Edit<'a, E> {
     pub(super) engine: &'a mut E,
+    pub(super) spaces: &'a mut Spaces,
     pub(super) database: u16,
+    /// Where that database stands.
+    pub(super) space: u16,
     pub(super) now: Millis,
     /// The row of the selected key.
     pub(super) row: &'a mut Vec<u8>,
@@ -28,7 +32,7 @@ impl<E: Engine> Edit<'_, E> {
     /// Turns to `key`.
     #[inline]
     pub(super) fn select(&mut self, key: &[u8]) {
-        key::write_row(self.row, self.database, key);
+        key::write_row(self.row, self.space, key);
         self.known = None;
     }
 

@@ -1,21 +1,23 @@
 //! The index of expiries, and the sweep that it drives.
 //!
 //! ```text
-//! FF FF 01 · expiry u64 big-endian · the key's row        →  nothing
+//! FF FF 01 · space u16 · expiry u64 · the rest of the key's row      big-endian        →  nothing
 //! ```
 //!
 //! A row says that the key *may* be due then; only the key's own row says whether it is. So the
-//! index may hold rows that mean nothing any more, which is what lets a plain SET be blind.
+//! index may hold rows that mean nothing any more, which is what lets a plain SET be blind. The
+//! space stands first, so that the index goes with its database.
 
 use std::ops::{Bound, ControlFlow};
 
 use replication::Millis;
 use storage::{Engine, EngineError};
 
+use super::spaces::Spaces;
 use super::{Keyspace, KeyspaceError, Stop, read};
+use crate::key::SPACE_MAX;
 
 const PREFIX: [u8; 3] = [0xFF, 0xFF, 1];
-const AFTER: [u8; 3] = [0xFF, 0xFF, 2];
 
 /// How many rows a single entry sweeps: a bound on how long any entry takes. The leader commits
 /// ticks as long as something is due, so that what is left over does not wait for the next write.
@@ -23,45 +25,73 @@ pub(super) const SWEPT_MAX: usize = 32;
 
 /// Writes the index row of the key in `row` over what stood in `out`.
 pub(super) fn write_row(out: &mut Vec<u8>, at: Millis, row: &[u8]) {
+    let (space, rest) = row.split_at_checked(2).unwrap_or_default();
     out.clear();
     out.extend_from_slice(&PREFIX);
+    out.extend_from_slice(space);
     out.extend_from_slice(&at.0.to_be_bytes());
-    out.extend_from_slice(row);
+    out.extend_from_slice(rest);
 }
 
-fn parse_row(index_row: &[u8]) -> Option<(Millis, &[u8])> {
+/// An index row: when the key in a space is due, and the rest of its row.
+fn parse_row(index_row: &[u8]) -> Option<(u16, Millis, &[u8])> {
     let rest = index_row.strip_prefix(&PREFIX)?;
+    let (space, rest) = rest.split_first_chunk::<2>()?;
     let (at, row) = rest.split_first_chunk::<8>()?;
-    Some((Millis(u64::from_be_bytes(*at)), row))
+    let at = Millis(u64::from_be_bytes(*at));
+    Some((u16::from_be_bytes(*space), at, row))
 }
 
-/// The earliest expiry in the index.
-pub(super) fn first_due(engine: &impl Engine) -> Result<Option<Millis>, EngineError> {
+/// The index rows of a space.
+pub(super) fn range(space: u16) -> (Vec<u8>, Vec<u8>) {
+    let row = |space: u16| [&PREFIX[..], &space.to_be_bytes()].concat();
+    (row(space), row(space + 1))
+}
+
+/// The earliest expiry in the index of any database. A look-up for each that has one.
+pub(super) fn first_due(
+    engine: &impl Engine,
+    spaces: &Spaces,
+) -> Result<Option<Millis>, EngineError> {
     let mut first = None;
-    scan(engine, &mut |at, _| {
-        first = Some(at);
+    each_space(engine, spaces, &mut |_, at, _| {
+        first = Some(first.map_or(at, |first: Millis| first.min(at)));
         ControlFlow::Break(())
     })?;
     Ok(first)
 }
 
-/// Empties the index.
-pub(super) fn clear(engine: &mut impl Engine) -> Result<(), EngineError> {
-    engine.delete_range(&PREFIX, &AFTER)
-}
+/// Takes a key's space, its expiry, and the rest of its row.
+type Visit<'a> = dyn FnMut(u16, Millis, &[u8]) -> ControlFlow<()> + 'a;
 
-fn scan(
+/// Visits the index of each database in its order, until `visit` breaks and the next is visited.
+fn each_space(
     engine: &impl Engine,
-    visit: &mut dyn FnMut(Millis, &[u8]) -> ControlFlow<()>,
+    spaces: &Spaces,
+    visit: &mut Visit<'_>,
 ) -> Result<(), EngineError> {
-    engine.scan(
-        Bound::Included(&PREFIX),
-        Bound::Excluded(&AFTER),
-        &mut |index_row, _| match parse_row(index_row) {
-            Some((at, row)) => visit(at, row),
-            None => ControlFlow::Continue(()),
-        },
-    )
+    let (_, end) = range(SPACE_MAX);
+    let mut from = PREFIX.to_vec();
+    loop {
+        let mut reached = None;
+        engine.scan(
+            Bound::Included(&from),
+            Bound::Excluded(&end),
+            &mut |index_row, _| {
+                let Some((space, at, row)) = parse_row(index_row) else {
+                    return ControlFlow::Continue(());
+                };
+                if *reached.get_or_insert(space) != space || spaces.database_in(space).is_none() {
+                    return ControlFlow::Break(());
+                }
+                visit(space, at, row)
+            },
+        )?;
+        match reached {
+            Some(space) => (_, from) = range(space),
+            None => return Ok(()),
+        }
+    }
 }
 
 impl<E: Engine> Keyspace<E> {
@@ -74,19 +104,26 @@ impl<E: Engine> Keyspace<E> {
         let now = self.group_time;
         // Allocated per sweep, not per command: the scan lends its rows only while it runs.
         let mut due: Vec<(Millis, Vec<u8>)> = Vec::new();
-        let mut next = None;
-        scan(&self.engine, &mut |at, row| {
-            if at > now || due.len() == SWEPT_MAX {
-                next = Some(at);
+        let mut of_space = 0;
+        let mut current = None;
+        each_space(&self.engine, &self.spaces, &mut |space, at, rest| {
+            if current.replace(space) != Some(space) {
+                of_space = 0;
+            }
+            if at > now || of_space == SWEPT_MAX {
                 return ControlFlow::Break(());
             }
-            due.push((at, row.to_vec()));
+            of_space += 1;
+            due.push((at, [&space.to_be_bytes(), rest].concat()));
             ControlFlow::Continue(())
         })?;
-        self.next_due = next;
+        // Whichever database they are of, the earliest go first.
+        due.sort_unstable();
+        due.truncate(SWEPT_MAX);
         for (at, row) in due {
             self.sweep_one(at, &row)?;
         }
+        self.next_due = first_due(&self.engine, &self.spaces)?;
         Ok(())
     }
 

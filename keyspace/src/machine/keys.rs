@@ -9,7 +9,6 @@ use super::read::Look;
 use super::strings::next;
 use super::{MALFORMED, Stop};
 use crate::command::Args;
-use crate::key::DATABASE_MAX;
 use crate::refusal::Refusal;
 
 /// DEL and UNLINK: how many there were.
@@ -60,32 +59,20 @@ pub(super) fn type_of<E: Engine>(
     Ok(())
 }
 
-/// FLUSHALL: every database and every expiry.
-pub(super) fn flushall<E: Engine>(
+/// FLUSHALL and FLUSHDB: every database, or one.
+pub(super) fn flush<E: Engine>(
     edit: &mut Edit<'_, E>,
+    all: bool,
     args: Args<'_>,
     reply: &mut Vec<u8>,
 ) -> Result<(), Stop> {
     flush_options(args)?;
-    let after = (DATABASE_MAX + 1).to_be_bytes();
-    edit.engine.delete_range(&[0, 0], &after)?;
-    expiry::clear(edit.engine)?;
-    *edit.next_due = None;
-    encode::simple(reply, "OK");
-    Ok(())
-}
-
-/// FLUSHDB: one database. Its rows in the index of expiries mean nothing from now on, and go when
-/// their time comes.
-pub(super) fn flushdb<E: Engine>(
-    edit: &mut Edit<'_, E>,
-    args: Args<'_>,
-    reply: &mut Vec<u8>,
-) -> Result<(), Stop> {
-    flush_options(args)?;
-    let database = edit.database;
-    edit.engine
-        .delete_range(&database.to_be_bytes(), &(database + 1).to_be_bytes())?;
+    if all {
+        edit.spaces.flush_all(edit.engine)?;
+    } else {
+        edit.spaces.flush(edit.engine, edit.database)?;
+    }
+    *edit.next_due = expiry::first_due(edit.engine, edit.spaces)?;
     encode::simple(reply, "OK");
     Ok(())
 }

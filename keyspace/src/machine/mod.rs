@@ -28,6 +28,7 @@ mod options;
 mod persisted;
 mod read;
 mod several;
+mod spaces;
 mod strings;
 mod ttl;
 
@@ -38,6 +39,7 @@ use storage::{Engine, EngineError};
 
 use self::dispatch::{MALFORMED, decode};
 use self::persisted::State;
+use self::spaces::Spaces;
 use crate::overview::DatabaseStatistics;
 use crate::refusal::Refusal;
 use crate::table::flags;
@@ -114,6 +116,7 @@ pub struct Keyspace<E> {
     group_time: Millis,
     membership: Membership,
     membership_changed: bool,
+    spaces: Spaces,
     /// No row of the expiry index is earlier; it may be later than this.
     next_due: Option<Millis>,
     expired_keys: u64,
@@ -140,6 +143,7 @@ impl<E: Engine> Keyspace<E> {
             group_time,
         } = persisted::read_state(&engine)?;
         let membership = persisted::read_membership(&engine)?;
+        let spaces = Spaces::read(&engine)?;
         let mut keyspace = Keyspace {
             engine,
             applied,
@@ -147,6 +151,7 @@ impl<E: Engine> Keyspace<E> {
             group_time,
             membership,
             membership_changed: false,
+            spaces,
             next_due: None,
             expired_keys: 0,
             row: RefCell::default(),
@@ -155,7 +160,7 @@ impl<E: Engine> Keyspace<E> {
             unwanted: Vec::new(),
             statistics: RefCell::default(),
         };
-        keyspace.next_due = expiry::first_due(&keyspace.engine)?;
+        keyspace.next_due = expiry::first_due(&keyspace.engine, &keyspace.spaces)?;
         Ok(keyspace)
     }
 
@@ -193,7 +198,7 @@ impl<E: Engine> Keyspace<E> {
         if let Some(statistics) = &*cached {
             return Ok(statistics.clone());
         }
-        let counted = counting::statistics(&self.engine, self.group_time)?;
+        let counted = counting::statistics(&self.engine, &self.spaces, self.group_time)?;
         *cached = Some(counted.clone());
         Ok(counted)
     }
@@ -226,6 +231,9 @@ impl<E: Engine> StateMachine for Keyspace<E> {
         if let Some(membership) = entry.membership {
             self.membership.clone_from(membership);
             self.membership_changed = true;
+        }
+        if self.spaces.any_dead() {
+            self.spaces.sweep(&mut self.engine)?;
         }
         self.sweep()
     }
@@ -304,6 +312,10 @@ impl<E: Engine> StateMachine for Keyspace<E> {
     }
 
     fn next_due(&self) -> Option<Millis> {
-        self.next_due
+        match self.spaces.any_dead() {
+            // Rows that mean nothing are to go, whatever the time.
+            true => Some(Millis(0)),
+            false => self.next_due,
+        }
     }
 }

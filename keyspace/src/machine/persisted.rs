@@ -4,6 +4,7 @@
 //! FF FF 00 01   version u8 · index u64 · round u64 · ballot node u64 · group time u64      big-endian
 //! FF FF 00 02   version u8 · members (count u32 · (node u64 · disk u128)…)
 //!                          · voters (count u32 · node u64…) · outgoing voters (the same)
+//! FF FF 00 03   which space each database stands in: see `spaces`
 //! FF FF 01 …    the index of expiries: see `expiry`
 //! ```
 //!
@@ -106,10 +107,10 @@ pub(super) fn write_membership(
 }
 
 /// A row that is being read; every step is `None` once it is too short.
-struct Fields<'a>(&'a [u8]);
+pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
 impl Fields<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(super) fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (field, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
         Some(*field)
@@ -119,7 +120,11 @@ impl Fields<'_> {
         self.take().map(u64::from_be_bytes)
     }
 
-    fn count(&mut self) -> Option<u32> {
+    pub(super) fn short(&mut self) -> Option<u16> {
+        self.take().map(u16::from_be_bytes)
+    }
+
+    pub(super) fn count(&mut self) -> Option<u32> {
         self.take().map(u32::from_be_bytes)
     }
 

@@ -24,7 +24,8 @@ impl<V: std::ops::Deref<Target = [u8]>> Found<V> {
 /// Where a reading command looks: one database as of one moment.
 pub(super) struct Look<'a, E> {
     pub(super) engine: &'a E,
-    pub(super) database: u16,
+    /// Where its database stands.
+    pub(super) space: u16,
     pub(super) now: Now,
     pub(super) row: &'a mut Vec<u8>,
 }
@@ -33,7 +34,7 @@ impl<'a, E: Engine> Look<'a, E> {
     /// The value of `key`, unless its time has come.
     #[inline]
     pub(super) fn find(&mut self, key: &[u8]) -> Result<Option<Found<E::Value<'a>>>, Stop> {
-        key::write_row(self.row, self.database, key);
+        key::write_row(self.row, self.space, key);
         let Some(found) = fetch(self.engine, self.row)? else {
             return Ok(None);
         };

@@ -6,7 +6,7 @@ use keyspace::{
     Access, ClientInfo, DatabaseStatistics, Host, Keyspace, KillFilter, Leadership, MemberInfo,
     Outcome, Overview, Session, SettingError, Settings, Slot, Wait,
 };
-use replication::{EntryInfo, Epoch, Index, Millis, Position, Query, StateMachine};
+use replication::{EntryInfo, Epoch, Index, LongId, Millis, Position, Query, StateMachine};
 use storage::{Engine, MemoryEngine};
 
 pub(crate) const START_MS: u64 = 1_700_000_000_000;
@@ -149,10 +149,25 @@ impl Node {
                     assert!(reply.is_empty(), "a query that needs a tick wrote a reply");
                     self.ticks += 1;
                 }
+                Query::Long => return (self.execute_long(command), None),
             }
         }
         let reply = self.apply(&[command]).remove(0);
         (reply, Some(self.index))
+    }
+}
+
+impl Node {
+    fn execute_long(&mut self, query: &[u8]) -> Vec<u8> {
+        self.keyspace.begin_long(LongId(7), query).unwrap();
+        let mut answered = None;
+        while self.keyspace.has_work() {
+            let mut answer = |id, reply: &[u8]| {
+                assert_eq!((id, answered.replace(reply.to_vec())), (LongId(7), None));
+            };
+            self.keyspace.work(&mut answer).unwrap();
+        }
+        answered.expect("a long query is answered when there is nothing left to do")
     }
 }
 
