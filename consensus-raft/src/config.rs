@@ -32,6 +32,10 @@ pub struct Config {
     /// How long a new commit index waits for a message to ride on before it travels alone.
     /// Default 5 ms.
     pub commit_notice: Micros,
+    /// How many entries of its log a node may have yet to apply and still stand for election as
+    /// soon as others would. One that has more to replay lets them go first: it would win, and
+    /// then answer nobody until it has caught up. Default 1,000.
+    pub max_apply_lag: u64,
 }
 
 impl Config {
@@ -49,6 +53,7 @@ impl Config {
             cache_bytes: 64 * MIB,
             max_uncommitted_bytes: 64 * MIB,
             commit_notice: Micros::from_millis(5),
+            max_apply_lag: 1_000,
         }
     }
 

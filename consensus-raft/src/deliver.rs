@@ -1,10 +1,12 @@
 //! Handing out what is committed, and reading back what is no longer in memory.
 //!
 //! One fetch is under way per purpose: one for the commits this node has yet to hand out, one per
-//! peer that is far behind. An answer is taken in only if it names the fetch that is waited for,
-//! and only entries whose epochs are the log's. A committed entry that cannot be read is damage: until it
-//! can be, the node commits nothing, does not vote and does not lead. It tries again once per
-//! election timeout, since disks have been known to recover.
+//! peer that is far behind. Commits are read back one stretch ahead of the one that is being
+//! applied, and no further: a long replay must not end up in memory. An answer is taken in only if
+//! it names the fetch that is waited for, and only entries whose epochs are the log's. A committed
+//! entry that cannot be read is damage: until it can be, the node commits nothing, does not vote
+//! and does not lead. It tries again once per election timeout, since disks have been known to
+//! recover.
 
 use alloc::vec::Vec;
 
@@ -23,7 +25,9 @@ impl Raft {
             return;
         }
         let cached = self.log.cached_from();
-        if from < cached {
+        if from < cached && self.applied < self.fetch_after {
+            // Asked for when the state machine has come so far.
+        } else if from < cached {
             let id = self.next_fetch();
             self.commit_fetch = Some(id);
             self.out.push_back(Output::Fetch {
@@ -67,6 +71,8 @@ impl Raft {
             Some(last) => {
                 self.unreadable = false;
                 self.delivered = last.index;
+                self.fetch_after = self.fetched_upto;
+                self.fetched_upto = last.index;
                 self.out.push_back(Output::Commit(found));
             }
             None => {

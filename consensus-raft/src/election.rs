@@ -8,7 +8,10 @@
 //! ignores votes and pre-votes altogether: whoever asks has merely lost touch.
 //!
 //! A node does not stand while it is damaged, has no vote, or waits for a write for longer than an
-//! election timeout: a leader with a hung disk is no use.
+//! election timeout: a leader with a hung disk is no use. Nor is one that has yet to replay much of
+//! its log, since it serves no read and answers no write before it has: it lets the others go
+//! first, and stands an election timeout later if nobody has won by then. Where all have as much
+//! to replay, that is all it costs.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -48,6 +51,14 @@ impl Raft {
         let timeout = self.config.election_timeout;
         let spread = self.random.below(timeout.0);
         self.election_at = self.now + timeout + consensus::Micros(spread);
+        self.held_back = false;
+    }
+
+    /// Whether so much of the log is yet to be applied that somebody else should lead.
+    fn lags(&self) -> bool {
+        let held = self.held_at_start.min(self.log.last().index);
+        let due = held.max(self.commit_index);
+        due.0.saturating_sub(self.applied.0) > self.config.max_apply_lag
     }
 
     fn wins_alone(&self) -> bool {
@@ -65,6 +76,11 @@ impl Raft {
     }
 
     pub(crate) fn on_election_timeout(&mut self) {
+        if self.lags() && !self.held_back && !self.wins_alone() {
+            self.held_back = true;
+            self.election_at = self.now + self.config.election_timeout;
+            return;
+        }
         self.arm_election();
         if !self.may_campaign() {
             self.become_follower();

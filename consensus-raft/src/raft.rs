@@ -65,8 +65,16 @@ pub struct Raft {
     /// The last index handed out by [`Output::Commit`].
     pub(crate) delivered: Index,
     pub(crate) applied: Index,
+    /// The last entry that the log held when the node started: so much is probably committed, and
+    /// will have to be replayed.
+    pub(crate) held_at_start: Index,
     /// Committed entries being read back.
     pub(crate) commit_fetch: Option<FetchId>,
+    /// Up to where the state machine must have come before more committed entries are read back:
+    /// what is read back waits in memory until it is applied.
+    pub(crate) fetch_after: Index,
+    /// Where the last stretch ended that was read back.
+    pub(crate) fetched_upto: Index,
     /// Whether nothing more can be committed before a snapshot is installed.
     pub(crate) commit_blocked: bool,
     /// Whether the next entry to hand out could not be read, and when to try again.
@@ -78,6 +86,8 @@ pub struct Raft {
 
     /// When to stand for election, unless a leader is heard before.
     pub(crate) election_at: Micros,
+    /// Whether that has been put off once, because too much is yet to be applied.
+    pub(crate) held_back: bool,
     /// When the leader of this term was last heard.
     pub(crate) heard_leader_at: Option<Micros>,
     /// How many requests for a read index this life has sent.
@@ -158,6 +168,7 @@ impl Raft {
             return self.drop_input();
         }
         self.applied = self.applied.max(index);
+        self.dirty = true;
     }
 
     fn on_message(&mut self, from: NodeId, message: Message) {

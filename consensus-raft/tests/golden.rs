@@ -18,8 +18,8 @@ use harness::{World, n};
 
 #[derive(goldenscript::Command)]
 enum Command {
-    /// Makes a cluster: `cluster 3`, with `learners=1` more, `append=`, `window=`, `cache=` bytes
-    /// or messages.
+    /// Makes a cluster: `cluster 3`, with `learners=1` more, `limits=tight` (see [`tight`]) or
+    /// `limits=replay` (at most two entries to apply).
     Cluster {
         voters: u64,
         #[arg(key, optional)]
@@ -147,10 +147,13 @@ impl Runner {
         for id in voters + 1..=voters + learners {
             members.members.insert(n(id), Member::default());
         }
-        let configure = if limits == "tight" {
-            tight
-        } else {
-            Config::new
+        let configure = match limits {
+            "tight" => tight,
+            "replay" => |node| Config {
+                max_apply_lag: 2,
+                ..Config::new(node)
+            },
+            _ => Config::new,
         };
         let mut world = World::of(members, 0, configure);
         world.trace_sends = true;
@@ -340,6 +343,7 @@ scripts! {
     election_pre_vote_lost_disturbs_nobody
     election_returning_node_with_higher_term
     election_single_voter
+    election_replaying_node_lets_others_go_first
     election_leader_without_quorum_steps_down
     append_in_parallel_with_own_write
     append_several_proposals_in_one
@@ -368,5 +372,6 @@ scripts! {
     restart_follows_and_fetches
     restart_log_behind_applied
     restart_of_a_slow_follower
+    restart_replays_one_stretch_ahead
     busy_when_too_much_is_uncommitted
 }

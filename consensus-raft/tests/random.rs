@@ -23,6 +23,7 @@ fn tight(node: NodeId) -> Config {
         max_in_flight_bytes: 64,
         cache_bytes: 40,
         max_uncommitted_bytes: 200,
+        max_apply_lag: 3,
         ..Config::new(node)
     }
 }

@@ -36,7 +36,8 @@ use crate::{Entry, Epoch, Index, Membership, Micros, NodeId, Position, Recovered
 /// * Writes reach the disk in order. `Persisted(n)` says that every write up to and including `n`
 ///   is durable, and is given in ascending order.
 /// * After a failed write it stops, and never reports that write or a later one.
-/// * Commits are applied in order, and reported with [`Input::Applied`].
+/// * Commits are applied in order, and reported with [`Input::Applied`]. A protocol may wait for
+///   that before it reads more of them back from the log.
 /// * `now` never goes backwards.
 pub trait Consensus: Sized {
     /// What the protocol can be tuned by.

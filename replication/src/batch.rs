@@ -152,6 +152,12 @@ impl Batch {
         }
     }
 
+    /// How many commands an encoded batch says it holds, without looking at them.
+    pub(crate) fn count_in(bytes: &[u8]) -> u32 {
+        let count = bytes.get(4..).and_then(|rest| rest.first_chunk());
+        count.map_or(0, |count| u32::from_le_bytes(*count))
+    }
+
     /// The commands, in order.
     #[must_use]
     pub fn commands(&self) -> Commands<'_> {

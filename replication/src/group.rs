@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use consensus::{Consensus, FetchId, Index, LogOp, Micros, NodeId, Payload, WriteSeq};
+use consensus::{Consensus, Entry, FetchId, Index, LogOp, Micros, NodeId, Payload, WriteSeq};
 
 use crate::action::{Action, Committed};
 use crate::batch::{Batch, BatchError};
@@ -38,6 +38,12 @@ pub trait Io<M, T> {
     fn fail(&mut self, token: T, failure: Failure);
     /// The answer to WAIT.
     fn held(&mut self, token: T, held: Held);
+    /// Whether this turn has applied for long enough. Asked after each entry; what is left is due
+    /// in the next turn, at once. [`Config`](crate::Config) bounds a turn in commands and bytes
+    /// besides, so that a host without a clock need not say.
+    fn must_yield(&mut self) -> bool {
+        false
+    }
 }
 
 /// Why a group cannot go on. Its node stops: to skip an entry would be to diverge.
@@ -109,7 +115,7 @@ impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
 
     /// Whether the next turn has work to do, whatever happens.
     pub fn has_work(&self) -> bool {
-        !self.looks.is_empty() || self.machine.has_work()
+        !self.looks.is_empty() || self.machine.has_work() || self.replica.is_behind()
     }
 
     /// The driver, for everything that goes in.
@@ -204,31 +210,13 @@ impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
         let mut last = Index::ZERO;
         // Answers go out only once the whole range is one atomic unit in the engine.
         let mut answers = Answers::default();
-        for Committed { entry, waiting } in committed {
+        let mut committed = committed.into_iter();
+        while let Some(Committed { entry, waiting }) = committed.next() {
             last = entry.index;
-            let batch = match &entry.payload {
-                Payload::Batch(bytes) => Some(decode(last, bytes)?),
-                Payload::Blank | Payload::Membership(_) => None,
-            };
-            let info = EntryInfo {
-                position: entry.position(),
-                stamp: batch.as_ref().map_or(Millis(0), Batch::stamp),
-                semantics: batch.as_ref().map_or(0, Batch::semantics),
-                membership: match &entry.payload {
-                    Payload::Membership(membership) => Some(membership),
-                    _ => None,
-                },
-            };
-            self.machine.begin(info).map_err(GroupError::Machine)?;
-            let Some(batch) = batch else { continue };
-            match waiting {
-                None => {
-                    for command in batch.commands() {
-                        let applied = self.machine.apply(command, None);
-                        applied.map_err(GroupError::Machine)?;
-                    }
-                }
-                Some(waiting) => self.apply_and_keep(last, &batch, waiting, &mut answers)?,
+            self.apply_entry(&entry, waiting, &mut answers)?;
+            if committed.len() > 0 && io.must_yield() {
+                self.replica.apply_later(committed);
+                break;
             }
         }
         self.machine.commit().map_err(GroupError::Machine)?;
@@ -243,6 +231,41 @@ impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
             }
         }
         self.replica.applied(now, last);
+        Ok(())
+    }
+
+    fn apply_entry(
+        &mut self,
+        entry: &Entry,
+        waiting: Option<Waiting<T>>,
+        answers: &mut Answers<T>,
+    ) -> Result<(), GroupError<S::Error>> {
+        let batch = match &entry.payload {
+            Payload::Batch(bytes) => Some(decode(entry.index, bytes)?),
+            Payload::Blank | Payload::Membership(_) => None,
+        };
+        let info = EntryInfo {
+            position: entry.position(),
+            stamp: batch.as_ref().map_or(Millis(0), Batch::stamp),
+            semantics: batch.as_ref().map_or(0, Batch::semantics),
+            membership: match &entry.payload {
+                Payload::Membership(membership) => Some(membership),
+                _ => None,
+            },
+        };
+        self.machine.begin(info).map_err(GroupError::Machine)?;
+        match (batch, waiting) {
+            (Some(batch), Some(waiting)) => {
+                self.apply_and_keep(entry.index, &batch, waiting, answers)?;
+            }
+            (Some(batch), None) => {
+                for command in batch.commands() {
+                    let applied = self.machine.apply(command, None);
+                    applied.map_err(GroupError::Machine)?;
+                }
+            }
+            (None, _) => {}
+        }
         Ok(())
     }
 

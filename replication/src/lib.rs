@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod action;
+mod apply;
 mod batch;
 mod clock;
 mod config;

@@ -26,6 +26,7 @@ use consensus::{
 };
 
 use crate::action::{Action, Committed};
+use crate::apply::Backlog;
 use crate::batch::{Batch, BatchBuilder};
 use crate::clock::Clocks;
 use crate::config::Config;
@@ -67,7 +68,7 @@ pub struct Replica<C: Consensus, T> {
     pub(crate) in_flight: InFlight<T>,
     /// The newest batch that each peer has forwarded here: none is taken in twice.
     pub(crate) last_forward: BTreeMap<NodeId, ForwardId>,
-    pub(crate) committed: Vec<Committed<T>>,
+    pub(crate) committed: Backlog<T>,
     pub(crate) reads: Reads<T>,
     pub(crate) waits: Vec<Open<T>>,
 
@@ -104,7 +105,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             proposed: BTreeMap::new(),
             in_flight: InFlight::default(),
             last_forward: BTreeMap::new(),
-            committed: Vec::new(),
+            committed: Backlog::default(),
             reads: Reads::default(),
             waits: Vec::new(),
             next_request: RequestId(1),
@@ -240,6 +241,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         if self.core.deadline().is_some_and(|deadline| deadline <= now) {
             self.step(now, Input::Tick);
         }
+        self.committed.begin_turn(&self.config);
         self.drain();
         self.give_up(now);
         self.send_reads(now);
@@ -256,15 +258,28 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             self.drain();
         }
         self.actions.pop_front().or_else(|| {
-            let committed = std::mem::take(&mut self.committed);
-            (!committed.is_empty()).then_some(Action::Apply(committed))
+            let slice = self.committed.take();
+            (!slice.is_empty()).then_some(Action::Apply(slice))
         })
+    }
+
+    /// Gives back the last of what [`Action::Apply`] held: there is no time for it in this turn.
+    pub fn apply_later(&mut self, rest: impl DoubleEndedIterator<Item = Committed<T>>) {
+        self.committed.put_back(rest);
     }
 
     /// When to call [`turn`](Replica::turn) if nothing happens before.
     #[must_use]
     pub fn deadline(&self) -> Option<Micros> {
-        self.wake_at.into_iter().chain(self.core.deadline()).min()
+        let behind = self.is_behind().then_some(self.now);
+        let timers = self.wake_at.into_iter().chain(self.core.deadline());
+        timers.chain(behind).min()
+    }
+
+    /// Whether committed entries wait for the next turn to be applied.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        !self.committed.is_empty()
     }
 
     /// Nobody waits any more for answers to the tokens that `gone` recognises.

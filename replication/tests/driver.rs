@@ -667,6 +667,63 @@ fn bytes_that_are_no_batch_are_not_executed() {
 }
 
 #[test]
+fn a_long_replay_is_applied_in_slices_and_messages_are_answered_between_them() {
+    let mut bench = Bench::new();
+    for index in 1..=5_000 {
+        bench.tell(Script::CommitOther(index, 1));
+    }
+    assert_eq!(bench.turn(), [Seen::Applied(2_048)]);
+    assert_eq!(bench.replica.deadline(), Some(bench.now), "at once");
+    bench.hear(OTHER, forward(1, 0, &["x"]));
+    assert_eq!(
+        bench.turn(),
+        [Seen::Refused(OTHER, id(0)), Seen::Applied(4_096)]
+    );
+    assert_eq!(bench.turn(), [Seen::Applied(5_000)]);
+    assert_eq!(bench.replica.deadline(), None);
+}
+
+#[test]
+fn a_slice_is_bounded_in_commands_and_in_bytes_and_takes_one_entry_at_least() {
+    let mut bench = Bench::leading();
+    for _ in 0..2 {
+        (0..2_000).for_each(|token| bench.submit(token));
+        bench.turn();
+    }
+    for token in 0..3 {
+        bench.replica.submit(bench.now, token, &vec![0; 3 << 20]);
+        bench.turn();
+    }
+    bench.tell(Script::CommitTo(9));
+    let applied: Vec<_> = (0..5).flat_map(|_| bench.turn()).collect();
+    assert_eq!(applied, [2, 3, 4, 5].map(Seen::Applied));
+}
+
+#[test]
+fn what_is_put_back_is_applied_in_the_next_turn() {
+    let mut bench = Bench::new();
+    (1..=3).for_each(|index| bench.tell(Script::CommitOther(index, 1)));
+    bench.replica.turn(bench.now, Millis(0), None);
+    let Some(Action::Apply(slice)) = bench.replica.poll() else {
+        panic!("nothing to apply");
+    };
+    let mut slice = slice.into_iter();
+    assert_eq!(slice.next().map(|first| first.index()), Some(Index(1)));
+    bench.replica.apply_later(slice);
+    assert!(bench.replica.poll().is_none(), "the turn is over");
+    let Some(Action::Apply(slice)) = ({
+        bench.replica.turn(bench.now, Millis(0), None);
+        bench.replica.poll()
+    }) else {
+        panic!("nothing to apply");
+    };
+    assert_eq!(
+        slice.iter().map(|c| c.index().0).collect::<Vec<_>>(),
+        [2, 3]
+    );
+}
+
+#[test]
 fn times_that_cannot_be_reached_are_as_good_as_never() {
     let mut bench = Bench::leading();
     bench.due = Some(Millis(i64::MAX as u64));
