@@ -46,6 +46,12 @@ pub trait Engine: Send + 'static {
     /// The environment failed; the engine may be used no further.
     fn get(&self, key: &[u8]) -> Result<Option<Self::Value<'_>>, EngineError>;
 
+    /// Keys that begin so are about to be read or written, in this order: an engine may fetch for
+    /// all of them at once what it would else wait for one by one. Changes nothing that can be seen.
+    fn expect(&self, beginnings: &[[u8; 8]]) {
+        let _ = beginnings;
+    }
+
     /// Visits the keys between `from` and `to` in ascending order, staged writes included, until
     /// `visit` breaks. A range that is empty or upside down visits nothing. It keeps no cursor:
     /// whoever wants to go on later starts from the last key seen.

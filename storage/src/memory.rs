@@ -11,6 +11,7 @@ mod row;
 mod run;
 mod view;
 
+use std::hint::black_box;
 use std::ops::{Bound, ControlFlow};
 
 use self::row::{Key, Node, Row};
@@ -22,6 +23,9 @@ use crate::frozen::{Frozen, ViewId};
 /// How many rows `delete_range` hands over to views before it removes them: so that rows which a view
 /// keeps are never all there twice.
 const HANDED_OVER: usize = 1024;
+
+/// How many expected keys are fetched together: about as many reads as a processor has under way.
+const EXPECTED: usize = 32;
 
 /// An [`Engine`] in memory, which never fails.
 ///
@@ -113,6 +117,25 @@ impl Engine for MemoryEngine {
 
     fn get(&self, key: &[u8]) -> Result<Option<&[u8]>, EngineError> {
         Ok(self.tree.get(Key::new(key)))
+    }
+
+    fn expect(&self, beginnings: &[[u8; 8]]) {
+        for beginnings in beginnings.chunks(EXPECTED) {
+            let mut runs = [None; EXPECTED];
+            for (place, beginning) in runs.iter_mut().zip(beginnings) {
+                let prefix = u64::from_be_bytes(*beginning);
+                let run = self.tree.node(prefix).and_then(|row| row.node(prefix));
+                *place = run.map(|run| (run, prefix));
+            }
+            // Each pass asks for memory that the next one needs, for all keys before it waits for any.
+            let touched = runs
+                .iter()
+                .flatten()
+                .fold(0, |sum, (run, prefix)| sum ^ run.touch_items(*prefix));
+            let touched = (runs.iter().flatten())
+                .fold(touched, |sum, (run, prefix)| sum ^ run.touch_row(*prefix));
+            black_box(touched);
+        }
     }
 
     fn scan(

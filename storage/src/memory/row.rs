@@ -92,6 +92,11 @@ impl<N: Node> Row<N> {
         (alike + nodes.partition_point(begins_before)).saturating_sub(1)
     }
 
+    /// The node that a key with this prefix belongs to.
+    pub(super) fn node(&self, prefix: u64) -> Option<&N> {
+        self.nodes.get(self.find(Key { prefix, bytes: &[] }))
+    }
+
     /// Appends what was split off, whatever the limit: the topmost row has no siblings.
     pub(super) fn take_back(&mut self, upper: &mut Self) {
         self.firsts.append(&mut upper.firsts);

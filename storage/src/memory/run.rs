@@ -81,18 +81,37 @@ impl Run {
         }
     }
 
-    /// Where prefixes stop to be less than `prefix`.
-    fn behind(&self, prefix: u64) -> usize {
+    /// Where `prefix` stands if prefixes are spread evenly.
+    fn guess(&self, prefix: u64) -> usize {
         let last = self.items.len().saturating_sub(1);
         let share = prefix.saturating_sub(self.low) as f64 / (self.high - self.low) as f64;
         // Rounds towards zero, and takes what is not a number for zero.
-        let guess = ((share * last as f64) as usize).min(last);
+        ((share * last as f64) as usize).min(last)
+    }
+
+    /// Where prefixes stop to be less than `prefix`.
+    fn behind(&self, prefix: u64) -> usize {
+        let guess = self.guess(prefix);
         let (below, above) = self.items.split_at(guess);
         let less = |item: &&Item| item.prefix < prefix;
         match above.iter().take_while(less).count() {
             0 => guess - below.iter().rev().take_while(|item| !less(item)).count(),
             more => guess + more,
         }
+    }
+
+    /// Reads what a search for `prefix` begins with, without deciding anything by it: a processor
+    /// goes on to the next such read while the memory is still on its way.
+    pub(super) fn touch_items(&self, prefix: u64) -> u64 {
+        let item = self.items.get(self.guess(prefix));
+        item.map_or(0, |item| item.prefix)
+    }
+
+    /// Reads the beginning of the row that a search for `prefix` ends at.
+    pub(super) fn touch_row(&self, prefix: u64) -> u64 {
+        let item = self.items.get(self.behind(prefix));
+        item.and_then(|item| item.row.first())
+            .map_or(0, |byte| u64::from(*byte))
     }
 
     /// Where `key` is, or else where it would be.
