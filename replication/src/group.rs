@@ -12,7 +12,7 @@ use bytes::Bytes;
 use consensus::{Consensus, Entry, FetchId, Index, LogOp, Micros, NodeId, Payload, WriteSeq};
 
 use crate::action::{Action, Committed};
-use crate::batch::{Batch, BatchError};
+use crate::batch::{Batch, BatchError, Commands};
 use crate::machine::{EntryInfo, LongId, Millis, Query, StateMachine};
 use crate::message::{Failure, ForwardId, Message};
 use crate::queue::{Run, Waiting};
@@ -259,7 +259,8 @@ impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
                 self.apply_and_keep(entry.index, &batch, waiting, answers)?;
             }
             (Some(batch), None) => {
-                for command in batch.commands() {
+                let mut commands = Announced::new(&batch);
+                while let Some(command) = commands.next(&self.machine) {
                     let applied = self.machine.apply(command, None);
                     applied.map_err(GroupError::Machine)?;
                 }
@@ -276,11 +277,14 @@ impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
         waiting: Waiting<T>,
         answers: &mut Answers<T>,
     ) -> Result<(), GroupError<S::Error>> {
-        let mut commands = batch.commands();
+        let mut commands = Announced::new(batch);
         for run in waiting.runs {
             match run {
                 Run::Local(tokens) => {
-                    for (token, command) in tokens.into_iter().zip(commands.by_ref()) {
+                    for token in tokens {
+                        let Some(command) = commands.next(&self.machine) else {
+                            break;
+                        };
                         let applied = self.machine.apply(command, Some(&mut answers.replies));
                         applied.map_err(GroupError::Machine)?;
                         answers.locals.push((token, index, answers.replies.len()));
@@ -288,7 +292,10 @@ impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
                 }
                 Run::Remote { peer, id, count } => {
                     let mut replies = Vec::new();
-                    for command in commands.by_ref().take(count as usize) {
+                    for _ in 0..count {
+                        let Some(command) = commands.next(&self.machine) else {
+                            break;
+                        };
                         self.reply.clear();
                         let applied = self.machine.apply(command, Some(&mut self.reply));
                         applied.map_err(GroupError::Machine)?;
@@ -341,6 +348,34 @@ impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
             }
         }
         Ok(false)
+    }
+}
+
+/// How many commands a machine is told of before they are applied: more would push each other out
+/// of the processor's caches.
+const ANNOUNCED: usize = 32;
+
+/// The commands of a batch, each announced to the machine before it is applied.
+struct Announced<'a> {
+    commands: Commands<'a>,
+    announced: usize,
+}
+
+impl<'a> Announced<'a> {
+    fn new(batch: &'a Batch) -> Self {
+        Announced {
+            commands: batch.commands(),
+            announced: 0,
+        }
+    }
+
+    fn next(&mut self, machine: &impl StateMachine) -> Option<&'a [u8]> {
+        if self.announced == 0 {
+            machine.expect(&mut self.commands.clone().take(ANNOUNCED));
+            self.announced = ANNOUNCED;
+        }
+        self.announced -= 1;
+        self.commands.next()
     }
 }
 

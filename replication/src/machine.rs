@@ -57,6 +57,12 @@ pub trait StateMachine {
     /// When the storage behind the machine fails.
     fn begin(&mut self, entry: EntryInfo<'_>) -> Result<(), Self::Error>;
 
+    /// These commands are applied next, in this order: a machine that waits for memory may fetch for
+    /// all of them at once what it would else wait for one by one. Changes nothing that can be seen.
+    fn expect(&self, commands: &mut dyn Iterator<Item = &[u8]>) {
+        let _ = commands;
+    }
+
     /// Applies one command; appends its reply where one is wanted. Only the node at which a
     /// command arrived wants it. A command that makes no sense gets an error as its reply, the
     /// same on every node.
