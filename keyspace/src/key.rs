@@ -146,6 +146,16 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Where the row of `key` stands.
+    #[inline]
+    pub(crate) fn of(space: u16, key: &[u8]) -> Self {
+        Place {
+            space,
+            slot: slot(key),
+            hash: hash(key),
+        }
+    }
+
     /// What every row at this place begins with.
     pub(crate) fn to_bytes(self) -> [u8; 8] {
         let [s0, s1] = self.space.to_be_bytes();
@@ -157,13 +167,8 @@ impl Place {
 
 /// Writes the row of `key` over what stood in `row`.
 pub(crate) fn write_row(row: &mut Vec<u8>, space: u16, key: &[u8]) {
-    let place = Place {
-        space,
-        slot: slot(key),
-        hash: hash(key),
-    };
     row.clear();
-    row.extend_from_slice(&place.to_bytes());
+    row.extend_from_slice(&Place::of(space, key).to_bytes());
     row.push(KIND_KEY);
     row.extend_from_slice(key);
 }

@@ -40,9 +40,14 @@ use storage::{Engine, EngineError};
 use self::dispatch::{MALFORMED, decode};
 use self::persisted::State;
 use self::spaces::Spaces;
+use crate::command;
+use crate::key::Place;
 use crate::overview::DatabaseStatistics;
 use crate::refusal::Refusal;
 use crate::table::flags;
+
+/// How many commands are looked at ahead.
+const EXPECTED: usize = 32;
 
 /// A scratch buffer that has grown beyond this is given back after use.
 const SCRATCH_BYTES_MAX: usize = 1 << 20;
@@ -236,6 +241,22 @@ impl<E: Engine> StateMachine for Keyspace<E> {
             self.spaces.sweep(&mut self.engine)?;
         }
         self.sweep()
+    }
+
+    /// Looks at first arguments alone: where that is not a key, or there are more, nothing is lost.
+    fn expect(&self, commands: &mut dyn Iterator<Item = &[u8]>) {
+        let mut beginnings = [[0; 8]; EXPECTED];
+        let mut count = 0;
+        for (place, command) in beginnings.iter_mut().zip(commands) {
+            if let Some(mut encoded) = command::decode(command)
+                && let Some(key) = encoded.args.next()
+            {
+                *place = Place::of(self.spaces.of(encoded.database), key).to_bytes();
+            }
+            count += 1;
+        }
+        self.engine
+            .expect(beginnings.get(..count).unwrap_or_default());
     }
 
     fn apply(&mut self, command: &[u8], reply: Option<&mut Vec<u8>>) -> Result<(), KeyspaceError> {
