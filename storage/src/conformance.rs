@@ -9,6 +9,7 @@
 pub mod crash;
 pub mod disk;
 pub mod engine;
+pub mod kill;
 pub mod log;
 mod workload;
 

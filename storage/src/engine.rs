@@ -24,6 +24,9 @@ use crate::frozen::{CopiedRows, Flush, Frozen, Rows, ViewId};
 /// How much [`Engine::load`] writes as one unit.
 const LOAD_BYTES: usize = 1 << 20;
 
+/// What sees the keys and values of a scan.
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
+
 /// An ordered map from byte strings to byte strings, in `memcmp` order of the keys.
 ///
 /// Writes are staged: visible at once to this instance, durable no sooner than the

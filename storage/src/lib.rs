@@ -9,6 +9,7 @@
 //! | `memory` | the memory engine: a tree of wide nodes, and views within it |
 //! | `snapshot` | all rows at one index, as a file for any engine |
 //! | `backend`, `directory` | opening engines; a group's directory, and what counts in it |
+//! | `rocks`, `staged` | the engine on RocksDB; what is staged and not committed |
 //! | `segmented` | the log that lasts: format, batches, files, index, cleaning, recovery |
 //! | `conformance` | the suites |
 //!
@@ -25,8 +26,12 @@ mod frozen;
 mod log;
 mod memory;
 mod random;
+#[cfg(feature = "rocksdb")]
+mod rocks;
 mod segmented;
 mod snapshot;
+#[cfg(feature = "rocksdb")]
+mod staged;
 
 pub use backend::{Backend, MemoryBackend};
 pub use directory::{Current, DirectoryError, GroupDirectory};
@@ -39,6 +44,8 @@ pub use log::{
     Epoch, GroupId, GroupWrite, LogError, LogOp, LogRead, LogStore, MemoryLog, Record, RecoveredLog,
 };
 pub use memory::MemoryEngine;
+#[cfg(feature = "rocksdb")]
+pub use rocks::{RocksBackend, RocksEngine, RocksResources, RocksValue};
 pub use segmented::{Damage, LogOptions, Loss, SegmentedLog};
 pub use snapshot::{
     IncomingSnapshot, OutgoingSnapshot, RowBuffer, SnapshotError, SnapshotId, SnapshotMeta,

@@ -85,7 +85,7 @@ pub fn run_all<E: Engine>(mut new: impl FnMut() -> E) -> Result<(), Failure> {
 }
 
 /// A key and its value.
-type Pair = (Vec<u8>, Vec<u8>);
+pub(super) type Pair = (Vec<u8>, Vec<u8>);
 
 fn failed(error: EngineError) -> String {
     error.to_string()
@@ -104,6 +104,10 @@ fn scan<E: Engine>(engine: &E, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<V
     };
     engine.scan(from, to, &mut visit).map_err(failed)?;
     Ok(pairs)
+}
+
+pub(super) fn scan_all<E: Engine>(engine: &E) -> Result<Vec<Pair>, String> {
+    scan(engine, Bound::Unbounded, Bound::Unbounded)
 }
 
 fn keys<E: Engine>(

@@ -6,11 +6,10 @@
 
 use std::ops::{Bound, ControlFlow};
 
+pub(super) use crate::engine::Visit;
+
 /// How many nodes a row holds at most, the topmost row excepted.
 const ROW_MAX: usize = 256;
-
-/// What sees the keys and values of a scan.
-pub(super) type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
 
 /// A key, with its first eight bytes as a number that sorts as they do.
 #[derive(Clone, Copy, Debug)]
