@@ -3,10 +3,14 @@
 //! One fetch is under way per purpose: one for the commits this node has yet to hand out, one per
 //! peer that is far behind. Commits are read back one stretch ahead of the one that is being
 //! applied, and no further: a long replay must not end up in memory. An answer is taken in only if
-//! it names the fetch that is waited for, and only entries whose epochs are the log's. A committed
-//! entry that cannot be read is damage: until it can be, the node commits nothing, does not vote
-//! and does not lead. It tries again once per election timeout, since disks have been known to
-//! recover.
+//! it names the fetch that is waited for, and only entries whose epochs are the log's.
+//!
+//! A committed entry that cannot be read is damage: until it can be, the node commits nothing, does
+//! not vote and does not lead. It tells its leader that it lacks the entry and gets it again, or a
+//! snapshot; and it tries once per election timeout, since disks have been known to recover.
+//!
+//! A leader that cannot read what a peer needs, and has applied it itself, gives way to somebody
+//! who can, once. If it is elected all the same nobody else could be, and it sends a snapshot.
 
 use alloc::vec::Vec;
 
@@ -55,11 +59,15 @@ impl Raft {
             self.commit_fetch = None;
             self.deliver_fetched(result);
         } else if let Some((peer, from)) = self.take_peer_fetch(id) {
+            let corrupt = !matches!(result, Fetched::Purged) && from > self.log.purged().index;
             let found = self.found(result, from, self.log.last().index);
-            if found.is_empty() {
-                self.send_snapshot(peer);
-            } else {
+            if !found.is_empty() {
                 self.send_fetched(peer, found);
+            } else if corrupt && self.corrupt.is_none() {
+                self.corrupt = Some(from);
+                self.become_follower();
+            } else {
+                self.send_snapshot(peer);
             }
         }
         self.dirty = true;
@@ -69,17 +77,19 @@ impl Raft {
         let found = self.found(result, self.delivered.next(), self.commit_index);
         match found.last() {
             Some(last) => {
-                self.unreadable = false;
+                self.unreadable = None;
                 self.delivered = last.index;
                 self.fetch_after = self.fetched_upto;
                 self.fetched_upto = last.index;
                 self.out.push_back(Output::Commit(found));
             }
             None => {
-                self.unreadable = true;
+                let next = self.delivered.next();
+                self.unreadable = Some(next);
                 self.retry_at = Some(self.now + self.config.election_timeout);
-                if !matches!(self.state, State::Follower(_)) {
-                    self.become_follower();
+                match &mut self.state {
+                    State::Follower(following) => following.lacks(next),
+                    State::Candidate(_) | State::Leader(_) => self.become_follower(),
                 }
             }
         }
@@ -109,10 +119,11 @@ impl Raft {
         })
     }
 
-    /// The peer needs what cannot be read here.
+    /// The peer needs what is not, or cannot be read, in any log.
     pub(crate) fn send_snapshot(&mut self, to: NodeId) {
         if let State::Leader(reign) = &mut self.state
             && let Some(progress) = reign.peers.get_mut(&to)
+            && progress.mode != (Mode::Snapshot { sending: true })
         {
             progress.mode = Mode::Snapshot { sending: true };
             self.out.push_back(Output::SendSnapshot { to });

@@ -54,11 +54,13 @@ impl Raft {
         self.held_back = false;
     }
 
-    /// Whether so much of the log is yet to be applied that somebody else should lead.
+    /// Whether somebody else would lead better: so much of the log is yet to be applied, or cannot
+    /// be read for those who lack it.
     fn lags(&self) -> bool {
         let held = self.held_at_start.min(self.log.last().index);
         let due = held.max(self.commit_index);
-        due.0.saturating_sub(self.applied.0) > self.config.max_apply_lag
+        let replays = due.0.saturating_sub(self.applied.0) > self.config.max_apply_lag;
+        replays || self.corrupt.is_some()
     }
 
     fn wins_alone(&self) -> bool {

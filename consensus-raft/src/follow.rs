@@ -33,6 +33,12 @@ impl Following {
         self.news = true;
     }
 
+    /// The entry at `index` cannot be read: the leader has to send it again.
+    pub(crate) fn lacks(&mut self, index: Index) {
+        self.received = self.received.min(index.prev());
+        self.acked = self.acked.min(self.received);
+    }
+
     /// A snapshot up to `index` is installed: that much is the leader's, and the leader should
     /// know.
     pub(crate) fn holds_snapshot(&mut self, index: Index) {
@@ -96,6 +102,12 @@ impl Raft {
     /// delayed does no harm.
     fn accept(&mut self, entry: Entry) {
         let (index, last) = (entry.index, self.log.last().index);
+        if self.unreadable == Some(index) && self.log.holds(entry.position()) {
+            // It stands there, and is put again in place of what cannot be read.
+            self.stage(LogOp::Put(entry));
+            self.retry_at = None;
+            return;
+        }
         if index <= self.commit_index || self.log.holds(entry.position()) {
             return;
         }
@@ -106,6 +118,12 @@ impl Raft {
         // Shares the payload with the write.
         self.stage(LogOp::Put(entry.clone()));
         self.log.append(entry);
+    }
+
+    /// How much of the log the leader may be told of: what cannot be read is as good as lost.
+    fn readable(&self) -> Index {
+        let lacks = self.unreadable.map(Index::prev);
+        lacks.unwrap_or(Index(u64::MAX))
     }
 
     /// Whether an append would change what is committed, or what this term's leader has said
@@ -157,6 +175,7 @@ impl Raft {
         if !self.follow(from) {
             return;
         }
+        let readable = self.readable();
         let holds = prev.index <= self.commit_index || self.log.holds(prev);
         if let State::Follower(following) = &mut self.state {
             if holds {
@@ -173,9 +192,13 @@ impl Raft {
                 term: self.hard.term,
                 round,
                 prev: prev.index,
-                received: following.received,
+                received: following.received.min(readable),
             };
             self.say(from, answer);
+        }
+        if self.commit_blocked && self.installing.is_none() {
+            let term = self.hard.term;
+            self.say(from, Message::NeedsSnapshot { term });
         }
         self.learn_commit(commit);
     }
@@ -188,11 +211,21 @@ impl Raft {
 
     /// Acknowledges, once per drain, what has become durable.
     pub(crate) fn produce_follower(&mut self) {
+        let readable = self.readable();
         let State::Follower(following) = &mut self.state else {
             return;
         };
         let durable = self.durability.durable(self.log.last().index);
-        let matched = durable.min(following.received);
+        let matched = durable.min(following.received).min(readable);
+        // What it acknowledged in the term in which it lost entries may still be counted, so only
+        // a later term's leader can say what there is to be held. Once that one has committed an
+        // entry of its own, what is committed up to there is everything, and it is here.
+        let settled = self.commit_index.min(matched);
+        if self.damaged.is_some_and(|term| term < self.hard.term)
+            && self.log.epoch(settled) == Some(Epoch::term(self.hard.term))
+        {
+            self.damaged = None;
+        }
         let complete = durable >= following.received;
         let news = core::mem::take(&mut following.news);
         if let Some(leader) = self.leader

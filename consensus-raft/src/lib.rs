@@ -26,8 +26,8 @@
 //! ## What is left out, for now
 //!
 //! Change of membership (requests for it are refused as invalid; quorums already count jointly),
-//! leadership transfer (ignored), lease reads (served as quorum reads), and all of snapshots but
-//! asking for one, installing one and going on after it.
+//! leadership transfer (ignored), lease reads (served as quorum reads). Of a snapshot's membership
+//! the newest installed counts: entries that change it do not exist yet.
 #![no_std]
 
 extern crate alloc;

@@ -11,6 +11,7 @@
 //! | Rejected    | peer → leader       | does not hold `prev`; where to look instead   |                         |
 //! | Heartbeat   | leader → peer       | I lead; this is read round `round`            | HeartbeatAck, StaleTerm |
 //! | HeartbeatAck| peer → leader       | you led when round `round` reached me         |                         |
+//! | NeedsSnapshot | peer → leader     | my state machine lacks what my log has purged |                         |
 //! | Commit      | leader → peer       | this much is committed                        |                         |
 //! | ReadIndex   | follower → leader   | what must my reads see? (§6.4 of the thesis)  | ReadIndexed             |
 //! | ReadIndexed | leader → follower   | this                                          |                         |
@@ -116,6 +117,11 @@ pub enum Message {
         /// Up to where the sender has received the leader's log, durable or not.
         received: Index,
     },
+    /// The sender's log begins after what its state machine holds: only a snapshot helps.
+    NeedsSnapshot {
+        /// The sender's term.
+        term: u64,
+    },
     /// The commit index has moved.
     Commit {
         /// The leader's term.
@@ -160,6 +166,7 @@ impl Message {
             | Message::Rejected { term, .. }
             | Message::Heartbeat { term, .. }
             | Message::HeartbeatAck { term, .. }
+            | Message::NeedsSnapshot { term }
             | Message::Commit { term, .. }
             | Message::ReadIndex { term, .. }
             | Message::ReadIndexed { term, .. }

@@ -133,7 +133,6 @@ impl Progress {
                     self.enter_window(probe.at, probe.last, probe.bytes);
                 }
             }
-            Mode::Snapshot { .. } if matched >= self.next_index => self.mode = Mode::Replicate,
             _ => {}
         }
         self.received = self.received.max(matched);

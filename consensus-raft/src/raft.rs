@@ -28,7 +28,7 @@ use crate::replicate::Reign;
 
 /// How far a message's term may lie above this node's: more is forgery or damage, and would bring
 /// the end of all terms near.
-const TERM_JUMP: u64 = 1 << 32;
+pub(crate) const TERM_JUMP: u64 = 1 << 32;
 
 /// What the node is at the moment, with what it needs only then.
 #[derive(Debug)]
@@ -53,7 +53,8 @@ pub struct Raft {
     pub(crate) dropped: u64,
 
     pub(crate) hard: HardState,
-    pub(crate) damaged: bool,
+    /// The term in which the log was found to have lost entries, until they are made good.
+    pub(crate) damaged: Option<u64>,
     pub(crate) membership: Membership,
     pub(crate) leader: Option<NodeId>,
     pub(crate) state: State,
@@ -77,9 +78,11 @@ pub struct Raft {
     pub(crate) fetched_upto: Index,
     /// Whether nothing more can be committed before a snapshot is installed.
     pub(crate) commit_blocked: bool,
-    /// Whether the next entry to hand out could not be read, and when to try again.
-    pub(crate) unreadable: bool,
+    /// The next entry to hand out, if it could not be read, and when to try again.
+    pub(crate) unreadable: Option<Index>,
     pub(crate) retry_at: Option<Micros>,
+    /// An entry that a peer needed could not be read: others lead better.
+    pub(crate) corrupt: Option<Index>,
     /// The snapshot that is being installed.
     pub(crate) installing: Option<Position>,
     pub(crate) fetches: u64,
@@ -205,6 +208,7 @@ impl Raft {
                 ..
             } => self.on_heartbeat(from, round, prev, commit),
             Message::Commit { commit, .. } => self.on_commit(from, commit),
+            Message::NeedsSnapshot { .. } => self.send_snapshot(from),
             Message::Acked { matched, .. } => self.on_acked(from, matched),
             Message::Rejected { prev, conflict, .. } => self.on_rejected(from, prev, conflict),
             Message::HeartbeatAck {
@@ -237,7 +241,7 @@ impl Raft {
 
     /// Whether its disk has lost something: then it neither votes nor campaigns.
     pub(crate) const fn is_damaged(&self) -> bool {
-        self.damaged || self.unreadable || self.commit_blocked
+        self.damaged.is_some() || self.hard.lost || self.unreadable.is_some() || self.commit_blocked
     }
 
     fn on_time(&mut self) {
@@ -305,7 +309,10 @@ impl Consensus for Raft {
             Input::Applied(index) => self.on_applied(index),
             Input::Fetched { id, result } => self.on_fetched(id, result),
             Input::SnapshotOffered { from, at, .. } => self.on_snapshot_offered(from, at),
-            Input::SnapshotInstalled { at, .. } => self.on_snapshot_installed(at),
+            Input::SnapshotInstalled { at, membership } => {
+                self.on_snapshot_installed(at, membership);
+            }
+            Input::SnapshotAbandoned { at } => self.on_snapshot_abandoned(at),
             Input::SnapshotSent { to, index, outcome } => {
                 self.on_snapshot_sent(to, index, outcome);
             }

@@ -2,7 +2,14 @@
 //!
 //! A restarted node follows; of what is committed it knows no more than what its state machine
 //! holds. Where the log and the state machine disagree the state machine is right, because it
-//! holds only what was committed: the log goes on after it (DESIGN 2.4).
+//! holds only what was committed: the log goes on after it (DESIGN 2.4). A state machine that ends
+//! below where the log begins has lost something: its node asks its leader for a snapshot.
+//!
+//! A log that has lost entries is made good by a leader, but not by any: what this node had
+//! acknowledged in its term may still be counted although it is gone. So it moves to a later term,
+//! where nobody counts that, and it neither votes nor campaigns before a leader of a later term has
+//! given it everything that is committed there (see `produce_follower`). The leader of its old
+//! term steps down over this; an election is what a lost disk block costs.
 //!
 //! A hard state that cannot be read, or lies behind the log that was written after it, is lost:
 //! whom this node voted for is unknown, so it does not vote again. That is written down, or a
@@ -29,7 +36,13 @@ pub(crate) fn recover(config: Config, random: Random, mut recovered: Recovered) 
     }
     let log = Log::new(recovered.purged, recovered.log);
     let applied = recovered.applied;
-    let (hard, rewrite) = hard_state(recovered.hard_state.as_ref(), log.last(), applied);
+    let (mut hard, mut rewrite) = hard_state(recovered.hard_state.as_ref(), log.last(), applied);
+    let damaged = (recovered.damaged || hole.is_some()).then_some(hard.term);
+    if damaged.is_some() {
+        hard.term += 1;
+        hard.voted_for = None;
+        rewrite = true;
+    }
     let commit_blocked = applied.index < log.purged().index;
     let membership = recovered.memberships.pop();
     let mut raft = Raft {
@@ -40,7 +53,7 @@ pub(crate) fn recover(config: Config, random: Random, mut recovered: Recovered) 
         out: VecDeque::new(),
         dirty: false,
         dropped: 0,
-        damaged: recovered.damaged || hard.lost || hole.is_some(),
+        damaged,
         announced: (hard.term, None),
         hard,
         membership: membership.map_or_else(Membership::default, |(_, members)| members),
@@ -56,8 +69,9 @@ pub(crate) fn recover(config: Config, random: Random, mut recovered: Recovered) 
         fetch_after: Index::ZERO,
         fetched_upto: Index::ZERO,
         commit_blocked,
-        unreadable: false,
+        unreadable: None,
         retry_at: None,
+        corrupt: None,
         installing: None,
         fetches: 0,
         election_at: Micros(0),

@@ -28,7 +28,10 @@ use crate::{Entry, Epoch, Index, Membership, Micros, NodeId, Position, Recovered
 /// * **Stepping down** answers every waiting read with [`Refusal::NotLeader`].
 /// * **A disk that hangs** costs the leadership: a node resigns when its own writes stop being
 ///   persisted, and does not campaign until one is.
-/// * **A damaged node** ([`Recovered::damaged`]) neither votes nor campaigns until repaired.
+/// * **A damaged node** ([`Recovered::damaged`]) neither votes nor campaigns until repaired. What
+///   it lacks it gets from its peers: entries again, or a snapshot.
+/// * **A snapshot** is asked for only above what was handed out as committed, and from then on
+///   nothing is committed before it is installed or abandoned.
 /// * **Hostile input never panics**: a stale, malformed or impossible message is dropped.
 ///
 /// # What the host promises
@@ -36,6 +39,7 @@ use crate::{Entry, Epoch, Index, Membership, Micros, NodeId, Position, Recovered
 /// * Writes reach the disk in order. `Persisted(n)` says that every write up to and including `n`
 ///   is durable, and is given in ascending order.
 /// * After a failed write it stops, and never reports that write or a later one.
+/// * A snapshot is durable in the state machine before it is reported as installed.
 /// * Commits are applied in order, and reported with [`Input::Applied`]. A protocol may wait for
 ///   that before it reads more of them back from the log.
 /// * `now` never goes backwards.
@@ -173,7 +177,13 @@ pub enum Input<M> {
         /// The members as of then.
         membership: Membership,
     },
-    /// A snapshot was sent, or was not.
+    /// What [`Output::InstallSnapshot`] asked for cannot be had, and the state machine is what it
+    /// was. Without this or [`Input::SnapshotInstalled`] nothing more is committed.
+    SnapshotAbandoned {
+        /// What it covered.
+        at: Position,
+    },
+    /// A snapshot was sent, or was not. Answers every [`Output::SendSnapshot`] in the end.
     SnapshotSent {
         /// To whom.
         to: NodeId,
@@ -182,7 +192,8 @@ pub enum Input<M> {
         /// How it went.
         outcome: SnapshotOutcome,
     },
-    /// Entries up to here may leave the log: the state machine holds them durably.
+    /// Entries up to here may leave the log: the state machine holds them durably, and no snapshot
+    /// that is being sent ends below.
     Compact {
         /// The last that may go.
         upto: Index,
@@ -234,7 +245,8 @@ pub enum Output<M> {
         /// How.
         done: Done,
     },
-    /// A peer needs what is no longer in the log.
+    /// A peer needs what is no longer in the log, or cannot be read there. Repeated while one is
+    /// under way, it changes nothing.
     SendSnapshot {
         /// Who.
         to: NodeId,

@@ -38,6 +38,7 @@ pub(crate) fn message(m: &Message) -> String {
             prev,
             received,
         } => format!("HeartbeatAck term={term} round={round} base={prev} received={received}"),
+        Message::NeedsSnapshot { term } => format!("NeedsSnapshot term={term}"),
         Message::Commit { term, commit } => format!("Commit term={term} commit={commit}"),
         Message::ReadIndex { term, id } => {
             format!("ReadIndex term={term} id={}.{}", id.life, id.number)

@@ -161,6 +161,7 @@ fn unwrapped<M, W: Wrapper<M>>(input: Input<W>) -> Input<M> {
             membership,
         },
         Input::SnapshotInstalled { at, membership } => Input::SnapshotInstalled { at, membership },
+        Input::SnapshotAbandoned { at } => Input::SnapshotAbandoned { at },
         Input::SnapshotSent { to, index, outcome } => Input::SnapshotSent { to, index, outcome },
         Input::Compact { upto } => Input::Compact { upto },
     }
