@@ -6,6 +6,7 @@ use consensus::{Entry, FetchId, Index, LogOp, NodeId, WriteSeq};
 use crate::message::{Failure, Message};
 use crate::queue::Waiting;
 use crate::reads::ReadBatch;
+use crate::transfer::SnapshotTask;
 use crate::waits::Held;
 
 /// A committed entry, and who waits for its replies.
@@ -58,4 +59,6 @@ pub enum Action<M, T> {
     Fail(Vec<T>, Failure),
     /// Answers [`Replica::wait`](crate::Replica::wait).
     Held(T, Held),
+    /// Do something with snapshots; each says what follows.
+    Snapshot(SnapshotTask),
 }

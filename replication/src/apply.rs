@@ -14,6 +14,7 @@ use consensus::Payload;
 use crate::action::Committed;
 use crate::batch::Batch;
 use crate::config::Config;
+use crate::queue::Waiting;
 
 /// Committed entries, and what this turn may still take of them.
 #[derive(Debug)]
@@ -63,6 +64,12 @@ impl<T> Backlog<T> {
     pub(crate) fn put_back(&mut self, rest: impl DoubleEndedIterator<Item = Committed<T>>) {
         rest.rev().for_each(|entry| self.entries.push_front(entry));
         self.commands_left = 0;
+    }
+
+    /// Drops everything, and says who waited for it.
+    pub(crate) fn clear(&mut self) -> Vec<Waiting<T>> {
+        let entries = self.entries.drain(..);
+        entries.filter_map(|committed| committed.waiting).collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -18,6 +18,7 @@ use crate::message::{Failure, ForwardId, Message};
 use crate::queue::{Run, Waiting};
 use crate::reads::ReadBatch;
 use crate::replica::Replica;
+use crate::transfer::SnapshotTask;
 use crate::waits::Held;
 
 /// More bytes of replies to one forwarded batch than this are not sent back: they would not fit
@@ -38,6 +39,14 @@ pub trait Io<M, T> {
     fn fail(&mut self, token: T, failure: Failure);
     /// The answer to WAIT.
     fn held(&mut self, token: T, held: Held);
+    /// Do something with snapshots, now or later; gives the task back if this host cannot, and then
+    /// nobody gets a snapshot from here or installs one.
+    ///
+    /// # Errors
+    /// The task, if it cannot be done at all.
+    fn snapshot(&mut self, task: SnapshotTask) -> Result<(), SnapshotTask> {
+        Err(task)
+    }
     /// Whether this turn has applied for long enough. Asked after each entry; what is left is due
     /// in the next turn, at once. [`Config`](crate::Config) bounds a turn in commands and bytes
     /// besides, so that a host without a clock need not say.
@@ -133,6 +142,25 @@ impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
         &self.machine
     }
 
+    /// The state machine, to freeze it or to have it persisted.
+    pub fn machine_mut(&mut self) -> &mut S {
+        &mut self.machine
+    }
+
+    /// Puts `machine` in the place of this group's: the answer to [`SnapshotTask::Install`]. It
+    /// must hold what it was built from durably. Returns the old one, whose long queries have no
+    /// answer now.
+    ///
+    /// # Panics
+    /// When it is not the snapshot that was to be installed.
+    pub fn install(&mut self, now: Micros, machine: S, io: &mut impl Io<C::Message, T>) -> S {
+        for (_, token) in std::mem::take(&mut self.long) {
+            io.fail(token, Failure::Unknown);
+        }
+        self.replica.snapshot_installed(now, machine.applied());
+        std::mem::replace(&mut self.machine, machine)
+    }
+
     /// Ends a turn: everything that came in goes on its way, and everything that follows is handed
     /// to `io` or applied.
     ///
@@ -196,6 +224,11 @@ impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
                     tokens.into_iter().for_each(|token| io.fail(token, failure));
                 }
                 Action::Held(token, held) => io.held(token, held),
+                Action::Snapshot(task) => {
+                    if let Err(task) = io.snapshot(task) {
+                        self.replica.refuse_task(now, task);
+                    }
+                }
             }
         }
         Ok(again)

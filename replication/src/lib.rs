@@ -13,6 +13,8 @@ mod queue;
 mod reads;
 mod records;
 mod replica;
+mod retention;
+mod transfer;
 mod waits;
 
 pub mod local;
@@ -22,7 +24,7 @@ pub use consensus::{DiskId, Epoch, Index, Member, Membership, NodeId, Position};
 
 pub use action::{Action, Committed};
 pub use batch::{Batch, BatchBuilder, BatchError, Commands, SEMANTICS};
-pub use config::Config;
+pub use config::{Config, LogConfig, SnapshotConfig};
 pub use group::{Group, GroupError, Io};
 pub use machine::{EntryInfo, LongId, Millis, Query, StateMachine};
 pub use message::{Failure, ForwardId, Frame, FrameError, Message};
@@ -30,4 +32,5 @@ pub use queue::Waiting;
 pub use reads::ReadBatch;
 pub use records::{RecordError, to_fetched, to_log, to_recovered};
 pub use replica::Replica;
+pub use transfer::{InstallFailure, SnapshotEnd, SnapshotId, SnapshotMeta, SnapshotTask};
 pub use waits::{Held, Wait};

@@ -1,6 +1,7 @@
 //! The state machine that is kept in step: what the driver asks of it.
 
 use consensus::{Membership, Position};
+use storage::{Flush, Frozen, ViewId};
 
 /// Milliseconds since 1970, as stamped by a leader or shown by a node's own clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,6 +117,52 @@ pub trait StateMachine {
     /// Nobody waits any more for the answer to a long query.
     fn cancel_long(&mut self, id: LongId) {
         let _ = id;
+    }
+
+    /// Begins to make durable what is applied, for machines over an engine: see
+    /// [`Engine::flush`](storage::Engine::flush). By default a machine keeps nothing.
+    ///
+    /// # Errors
+    /// When the storage behind the machine fails.
+    fn flush(&mut self) -> Result<Flush, Self::Error> {
+        Ok(Flush::KeepsNothing)
+    }
+
+    /// The last entry whose effects a crash at this moment would leave.
+    ///
+    /// # Errors
+    /// When the storage behind the machine fails.
+    fn durable(&self) -> Result<Position, Self::Error> {
+        Ok(Position::ZERO)
+    }
+
+    /// Holds still the rows that make up the state, position and all, for a snapshot: see
+    /// [`Engine::freeze`](storage::Engine::freeze). By default a machine cannot be frozen; then its
+    /// node sends no snapshots and never purges its log.
+    ///
+    /// # Errors
+    /// When the storage behind the machine fails.
+    fn freeze(&mut self) -> Result<Option<Frozen>, Self::Error> {
+        Ok(None)
+    }
+
+    /// Visits the next rows of a view frozen within the machine; false when that was the end.
+    ///
+    /// # Errors
+    /// When the storage behind the machine fails.
+    fn read_frozen(
+        &mut self,
+        view: ViewId,
+        max_bytes: usize,
+        visit: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<bool, Self::Error> {
+        let _ = (max_bytes, visit);
+        unreachable!("{view:?} is not frozen within this machine: it freezes nothing")
+    }
+
+    /// Ends a view frozen within the machine.
+    fn thaw(&mut self, view: ViewId) {
+        let _ = view;
     }
 
     /// When the state next changes by the passing of time alone. The leader commits a tick then.

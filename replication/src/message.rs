@@ -9,12 +9,18 @@
 //! | leader | origin | `Failed` | executed perhaps, or certainly not: see [`Failure`] |
 //! | origin | leader | `Wait` | tell me when so many replicas hold this index |
 //! | leader | origin | `Waited` | so many do |
+//! | sender | receiver | `SnapshotOffer` | I have this for you |
+//! | receiver | sender | `SnapshotWant` | send it from here, up to there; or only: I am still there |
+//! | sender | receiver | `SnapshotChunk` | a piece of it |
+//! | sender | receiver | `SnapshotGone` | I do not send that, or no longer |
+//! | receiver | sender | `SnapshotDone` | how it ended: see [`SnapshotEnd`] |
 
 use bytes::Bytes;
 use consensus::{Channel, Epoch, Index};
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Millis;
+use crate::transfer::{SnapshotEnd, SnapshotId, SnapshotMeta};
 
 /// Names a forwarded batch. Unique per origin for ever, because it starts with the boot counter:
 /// an answer that outlives its question is recognised and dropped.
@@ -104,6 +110,45 @@ pub enum Message<M> {
         /// Whether the leader's own disk holds it.
         leader: bool,
     },
+    /// The sender has a snapshot that the receiver needs.
+    SnapshotOffer {
+        /// What it is.
+        meta: SnapshotMeta,
+    },
+    /// Asks for a part of a snapshot that was offered. Everything below `offset` is here.
+    SnapshotWant {
+        /// Which.
+        id: SnapshotId,
+        /// From where.
+        offset: u64,
+        /// Where to stop until the next such message.
+        upto: u64,
+        /// Whether what was sent from there on before may be lost.
+        again: bool,
+    },
+    /// A piece of a snapshot.
+    SnapshotChunk {
+        /// Which.
+        id: SnapshotId,
+        /// Where it belongs.
+        offset: u64,
+        /// The bytes.
+        bytes: Bytes,
+        /// Their CRC32C.
+        crc: u32,
+    },
+    /// The sender does not send that snapshot, or no longer.
+    SnapshotGone {
+        /// Which.
+        id: SnapshotId,
+    },
+    /// The receiver needs no more of a snapshot.
+    SnapshotDone {
+        /// Which.
+        id: SnapshotId,
+        /// How it ended.
+        end: SnapshotEnd,
+    },
 }
 
 impl<M: consensus::Message> Message<M> {
@@ -124,6 +169,7 @@ impl<M: consensus::Message> Message<M> {
             Message::Consensus(message) => message.payload_bytes(),
             Message::Forward { batch, .. } => batch.len(),
             Message::Outcome { replies, .. } => replies.len(),
+            Message::SnapshotChunk { bytes, .. } => bytes.len(),
             _ => 0,
         }
     }

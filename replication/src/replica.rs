@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use consensus::{
     Consensus, Done, Entry, Epoch, FetchId, Fetched, Index, Input, Membership, Micros, NodeId,
-    Output, Position, ReadMode, RequestId, SnapshotOutcome, Status, WriteSeq,
+    Output, Position, ReadMode, RequestId, Status, WriteSeq,
 };
 
 use crate::action::{Action, Committed};
@@ -35,6 +35,9 @@ use crate::machine::Millis;
 use crate::message::{Failure, ForwardId, Message};
 use crate::queue::{Queue, Run, Waiting};
 use crate::reads::Reads;
+use crate::retention::Retention;
+use crate::transfer::receiver::Incoming;
+use crate::transfer::sender::Outgoing;
 use crate::waits::{Asker, Held, Open, Wait};
 
 /// How long batches that were forwarded in an earlier reign may be waited for before newer ones
@@ -79,6 +82,12 @@ pub struct Replica<C: Consensus, T> {
     pub(crate) issued: WriteSeq,
     pub(crate) persisted: WriteSeq,
     pub(crate) applied: Index,
+    /// What a crash would leave in the state machine.
+    pub(crate) durable: Index,
+    pub(crate) retention: Retention,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) incoming: Option<Incoming>,
+    pub(crate) snapshot_bytes_sent: u64,
     pub(crate) tick_at: Option<Micros>,
     pub(crate) last_tick: Micros,
     pub(crate) wake_at: Option<Micros>,
@@ -114,6 +123,11 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             issued: WriteSeq(0),
             persisted: WriteSeq(0),
             applied,
+            durable: applied,
+            retention: Retention::default(),
+            outgoing: Outgoing::new(&config.snapshots),
+            incoming: None,
+            snapshot_bytes_sent: 0,
             tick_at: None,
             last_tick: Micros(0),
             wake_at: None,
@@ -178,6 +192,21 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
                 replicas,
                 leader,
             } => self.waited(from, id, Held { replicas, leader }),
+            Message::SnapshotOffer { meta } => self.snapshot_offered(now, from, meta),
+            Message::SnapshotWant {
+                id,
+                offset,
+                upto,
+                again,
+            } => self.snapshot_wanted(now, from, id, offset, upto, again),
+            Message::SnapshotChunk {
+                id,
+                offset,
+                bytes,
+                crc,
+            } => self.snapshot_chunk(now, from, id, offset, bytes, crc),
+            Message::SnapshotGone { id } => self.snapshot_gone(from, id),
+            Message::SnapshotDone { id, end } => self.snapshot_done(now, from, id, end),
         }
     }
 
@@ -202,6 +231,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         for open in &mut self.waits {
             open.asked.take_if(|(leader, _)| *leader == peer);
         }
+        self.break_sending(self.now, peer);
         // What was just given up is to be told at once.
         self.wake_at = Some(self.now);
     }
@@ -247,6 +277,9 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         self.send_reads(now);
         self.send_writes(now, wall);
         self.let_time_pass(now, wall, due);
+        self.pump_sending(now);
+        self.pump_receiving(now);
+        self.retain(now);
         self.drain();
         self.answer_waits(now);
         self.wake_at = self.next_wake(now);
@@ -318,6 +351,12 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         self.forwarded
     }
 
+    /// The members, as far as this node knows.
+    #[must_use]
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
     /// The protocol's own account. Allocates.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -326,12 +365,12 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
 
     /// What follows is looked at later, by [`drain`](Replica::drain): what is stepped together is
     /// written, sent and committed together.
-    fn step(&mut self, now: Micros, input: Input<C::Message>) {
+    pub(crate) fn step(&mut self, now: Micros, input: Input<C::Message>) {
         self.now = now;
         self.core.step(now, input);
     }
 
-    fn drain(&mut self) {
+    pub(crate) fn drain(&mut self) {
         while let Some(output) = self.core.poll() {
             self.follow(self.now, output);
         }
@@ -342,6 +381,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             Output::Send { to, message } => self.send(to, Message::Consensus(message)),
             Output::Write { seq, ops } => {
                 self.issued = seq;
+                self.log_written(now, &ops);
                 self.actions.push_back(Action::Write(seq, ops));
             }
             Output::Commit(entries) => entries.into_iter().for_each(|entry| self.commit(entry)),
@@ -363,22 +403,8 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             Output::Done { request, done } => self.done(request, done),
             Output::Membership(membership) => self.membership = membership,
             Output::Leadership { epoch, leader } => self.leadership_changed(now, epoch, leader),
-            Output::SendSnapshot { to } => {
-                tracing::error!(%to, "a peer needs a snapshot, which this release cannot send");
-                // The protocol tries again when it next hears of the peer: perhaps the log could
-                // only not be read for a moment.
-                self.core.step(
-                    now,
-                    Input::SnapshotSent {
-                        to,
-                        index: Index::ZERO,
-                        outcome: SnapshotOutcome::Failed,
-                    },
-                );
-            }
-            Output::InstallSnapshot { from, at } => {
-                tracing::error!(%from, %at, "a peer offers a snapshot, which this release cannot take");
-            }
+            Output::SendSnapshot { to } => self.send_snapshot(now, to),
+            Output::InstallSnapshot { at, .. } => self.install_snapshot(now, at),
         }
     }
 
@@ -399,6 +425,9 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             self.waits
                 .retain(|open| matches!(open.asker, Asker::Local(_)));
             self.waits.iter_mut().for_each(|open| open.asked = None);
+        }
+        if !self.leads() {
+            self.abandon_sending();
         }
     }
 
@@ -491,7 +520,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         }
     }
 
-    fn release_reads(&mut self) {
+    pub(crate) fn release_reads(&mut self) {
         for batch in self.reads.take_ready(self.applied) {
             self.actions.push_back(Action::Query(batch));
         }
@@ -569,6 +598,9 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             .chain(self.waits.iter().filter_map(|open| open.deadline))
             .chain(self.tick_at)
             .chain(self.reads.stuck_at())
+            .chain(self.outgoing.wake_at(&self.config.snapshots))
+            .chain(self.receiving_wakes_at())
+            .chain(self.retention_wakes_at())
             .filter(|at| *at > now)
             .min()
     }

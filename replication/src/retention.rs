@@ -1,0 +1,275 @@
+//! How much of the log is kept: purged is what the state machine holds durably, unless somebody
+//! who is expected back soon still needs it.
+//!
+//! The log is the only write-ahead log, so it may never be purged above what a crash would leave of
+//! the state machine; that the host says ([`durable`](Replica::durable)). It is kept above a
+//! snapshot that is being sent, whatever its size: purging it would make the snapshot worthless.
+//! For a follower that lags it is kept as far as a number of bytes goes; beyond that a snapshot is
+//! cheaper. When too much of it is not durable in the state machine, or nothing has happened for a
+//! while, the host is asked to persist ([`SnapshotTask::Persist`]): so a busy group's log is
+//! bounded, and an idle group's is empty.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use consensus::{Consensus, Index, Input, LogOp, Micros, NodeId, Status};
+
+use crate::action::Action;
+use crate::replica::Replica;
+use crate::transfer::SnapshotTask;
+
+/// What a record takes in the log besides its payload, about.
+const RECORD_BYTES: u64 = 48;
+/// How exactly the log's bytes are known.
+const GRAIN_BYTES: u64 = 64 << 10;
+/// How much is purged at once at least, while the group is busy: each purge is a record itself.
+const PURGE_BYTES: u64 = 1 << 20;
+/// Without a write for this long a group is not busy.
+const QUIET: Micros = Micros::from_millis(1_000);
+/// How often all this is looked at.
+const EVERY: Micros = Micros::from_millis(100);
+
+/// What is known of the log's size, and of who needs it.
+#[derive(Debug, Default)]
+pub(crate) struct Retention {
+    pub(crate) size: LogSize,
+    /// When each peer was last heard of.
+    seen: BTreeMap<NodeId, Micros>,
+    /// When the log last grew.
+    written_at: Micros,
+    looked_at: Micros,
+    /// The log's size when the host was last asked to persist, until it has.
+    asked: Option<u64>,
+}
+
+impl<C: Consensus, T: Copy> Replica<C, T> {
+    /// A crash at this moment would leave everything up to `index` in the state machine.
+    pub fn durable(&mut self, now: Micros, index: Index) {
+        let index = index.min(self.applied);
+        if index > self.durable {
+            self.durable = index;
+            self.retention.asked = None;
+            self.retention.looked_at = Micros(0);
+            self.wake_at = Some(now);
+        }
+    }
+
+    /// What the log held when this node started: entries up to `last` in so many bytes.
+    pub fn log_holds(&mut self, last: Index, bytes: u64) {
+        self.retention.size.put(last, bytes);
+    }
+
+    /// The bytes of the log that the state machine does not hold durably, about.
+    #[must_use]
+    pub fn log_bytes_not_durable(&self) -> u64 {
+        self.retention.size.above(self.durable)
+    }
+
+    pub(crate) fn log_written(&mut self, now: Micros, ops: &[LogOp]) {
+        let retention = &mut self.retention;
+        for op in ops {
+            match op {
+                LogOp::Put(entry) => {
+                    retention.written_at = now;
+                    let bytes = entry.size() as u64 + RECORD_BYTES;
+                    retention.size.put(entry.index, bytes);
+                }
+                LogOp::TruncateFrom(from) => retention.size.truncate_from(*from),
+                LogOp::PurgeTo(at) => retention.size.purge_to(at.index),
+                LogOp::HardState(_) => {}
+            }
+        }
+    }
+
+    /// Has the log purged, and the state machine persisted, as far as is due.
+    pub(crate) fn retain(&mut self, now: Micros) {
+        if now < self.retention.looked_at + EVERY {
+            return;
+        }
+        self.retention.looked_at = now;
+        self.ask_to_persist(now);
+        if !self.purge_is_due(now, self.durable) {
+            return;
+        }
+        let status = self.core.status();
+        let upto = self.may_purge_to(now, &status);
+        if upto > status.purged && self.purge_is_due(now, upto) {
+            self.step(now, Input::Compact { upto });
+        }
+    }
+
+    /// Whether purging up to there is worth a record in the log.
+    fn purge_is_due(&self, now: Micros, upto: Index) -> bool {
+        let Retention {
+            size, written_at, ..
+        } = &self.retention;
+        let quiet = now.since(*written_at) >= QUIET;
+        upto > size.purged_to && (quiet || size.total_up_to(upto) >= PURGE_BYTES)
+    }
+
+    /// When there is something to do here though nothing happens.
+    pub(crate) fn retention_wakes_at(&self) -> Option<Micros> {
+        let retention = &self.retention;
+        let unasked = retention.asked != Some(retention.size.total);
+        let persist = (self.applied > self.durable && unasked)
+            .then_some(retention.written_at + self.config.log.persist_idle_after);
+        let purge = (self.durable > retention.size.purged_to)
+            .then_some((retention.written_at + QUIET).max(retention.looked_at + EVERY));
+        persist.into_iter().chain(purge).min()
+    }
+
+    fn ask_to_persist(&mut self, now: Micros) {
+        let config = self.config.log;
+        let retention = &mut self.retention;
+        let (total, behind) = (retention.size.total, retention.size.above(self.durable));
+        let since_asked = retention
+            .asked
+            .map_or(u64::MAX, |asked| total.saturating_sub(asked));
+        let much = behind >= config.persist_bytes && since_asked >= config.persist_bytes;
+        let idle = self.applied > self.durable
+            && since_asked > 0
+            && now.since(retention.written_at) >= config.persist_idle_after;
+        if much || idle {
+            retention.asked = Some(total);
+            self.actions
+                .push_back(Action::Snapshot(SnapshotTask::Persist));
+        }
+    }
+
+    fn may_purge_to(&mut self, now: Micros, status: &Status) -> Index {
+        let pinned = self.outgoing.pinned(status.purged);
+        let mut upto = self.durable.min(pinned.unwrap_or(self.durable));
+        let config = self.config.log;
+        for peer in &status.peers {
+            let since = self.leadership_since;
+            let seen = self.retention.seen.entry(peer.node).or_insert(since);
+            if peer.active {
+                *seen = now;
+            }
+            let expected = now.since(*seen) < config.kept_for;
+            let cheap = self.retention.size.above(peer.matched) <= config.kept_bytes;
+            if expected && cheap {
+                upto = upto.min(peer.matched);
+            }
+        }
+        upto
+    }
+}
+
+/// How many bytes stand where in the log, to a grain.
+#[derive(Debug, Default)]
+pub(crate) struct LogSize {
+    /// (index, bytes up to it since the count began), both rising.
+    marks: VecDeque<(Index, u64)>,
+    /// Bytes that are purged, and up to where.
+    purged: u64,
+    purged_to: Index,
+    last: Index,
+    total: u64,
+}
+
+impl LogSize {
+    fn put(&mut self, index: Index, bytes: u64) {
+        if index <= self.last {
+            self.truncate_from(index);
+        }
+        self.last = index;
+        self.total += bytes;
+        let marked = self.marks.back().map_or(self.purged, |(_, bytes)| *bytes);
+        if self.total - marked >= GRAIN_BYTES {
+            self.marks.push_back((index, self.total));
+        }
+    }
+
+    fn truncate_from(&mut self, from: Index) {
+        if from > self.last {
+            return;
+        }
+        while self.marks.back().is_some_and(|(index, _)| *index >= from) {
+            self.marks.pop_back();
+        }
+        self.last = from.prev();
+        self.total = self.marks.back().map_or(self.purged, |(_, bytes)| *bytes);
+    }
+
+    fn purge_to(&mut self, upto: Index) {
+        self.purged += self.total_up_to(upto);
+        while self.marks.front().is_some_and(|(index, _)| *index <= upto) {
+            self.marks.pop_front();
+        }
+        self.last = self.last.max(upto);
+        self.purged_to = self.purged_to.max(upto);
+    }
+
+    /// The bytes that are not purged, up to `index`; a grain too few at most.
+    fn total_up_to(&self, index: Index) -> u64 {
+        self.count(index) - self.purged
+    }
+
+    /// The bytes above `index`; a grain too many at most.
+    fn above(&self, index: Index) -> u64 {
+        self.total - self.count(index)
+    }
+
+    fn count(&self, index: Index) -> u64 {
+        if index >= self.last {
+            return self.total;
+        }
+        let at = self.marks.partition_point(|(mark, _)| *mark <= index);
+        let mark = at.checked_sub(1).and_then(|at| self.marks.get(at));
+        mark.map_or(self.purged, |(_, bytes)| *bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A log of entries 1 to 10, each a grain.
+    fn size() -> LogSize {
+        let mut size = LogSize::default();
+        (1..=10).for_each(|index| size.put(Index(index), GRAIN_BYTES));
+        size
+    }
+
+    fn grains(bytes: u64) -> u64 {
+        bytes / GRAIN_BYTES
+    }
+
+    #[test]
+    fn bytes_are_counted_above_and_below_an_index() {
+        let size = size();
+        assert_eq!(grains(size.above(Index(4))), 6);
+        assert_eq!(grains(size.total_up_to(Index(4))), 4);
+        assert_eq!((size.above(Index(10)), size.above(Index(99))), (0, 0));
+        assert_eq!(grains(size.above(Index(0))), 10);
+    }
+
+    #[test]
+    fn what_is_purged_or_truncated_counts_no_more() {
+        let mut size = size();
+        size.purge_to(Index(3));
+        assert_eq!(grains(size.total_up_to(Index(5))), 2);
+        assert_eq!(grains(size.above(Index(0))), 7);
+        size.truncate_from(Index(9));
+        assert_eq!(grains(size.above(Index(3))), 5);
+        size.put(Index(9), GRAIN_BYTES);
+        size.put(Index(8), GRAIN_BYTES);
+        assert_eq!(grains(size.above(Index(3))), 5, "8 was written again");
+    }
+
+    #[test]
+    fn small_entries_are_counted_to_a_grain() {
+        let mut size = LogSize::default();
+        (1..=1_000).for_each(|index| size.put(Index(index), 1_000));
+        let exact = |index: u64| 1_000 * (1_000 - index);
+        for index in [0, 1, 77, 500, 999] {
+            let above = size.above(Index(index));
+            assert!((exact(index)..=exact(index) + GRAIN_BYTES + 1_000).contains(&above));
+        }
+        size.purge_to(Index(1_000));
+        assert_eq!(
+            (size.above(Index(0)), size.total_up_to(Index(2_000))),
+            (0, 0)
+        );
+    }
+}
