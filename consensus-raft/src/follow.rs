@@ -77,7 +77,8 @@ impl Raft {
         if !self.follow(from) {
             return;
         }
-        if prev.index > self.commit_index && !self.log.holds(prev) {
+        let lacks = prev.index > self.commit_index && !self.log.holds(prev);
+        if lacks || prev.index > self.readable() {
             let (term, prev) = (self.hard.term, prev.index);
             let conflict = self.conflict_at(prev);
             let rejected = Message::Rejected {
@@ -145,15 +146,16 @@ impl Raft {
     }
 
     /// Where the leader should look instead of at `prev` (§5.3, end): at the first entry of the
-    /// epoch that stands there, or at the end of a log that is too short.
+    /// epoch that stands there, or at the end of a log that is too short, or cannot be read.
     fn conflict_at(&self, prev: Index) -> Position {
+        let end = self.log.last().index.min(self.readable());
         match self.log.epoch(prev) {
-            Some(epoch) => Position {
+            Some(epoch) if prev <= end => Position {
                 index: self.log.run_start(prev),
                 epoch,
             },
-            None => Position {
-                index: self.log.last().index.next(),
+            _ => Position {
+                index: end.next(),
                 epoch: Epoch::ZERO,
             },
         }

@@ -12,7 +12,9 @@ mod harness;
 use std::error::Error;
 use std::path::Path;
 
-use consensus::{Consensus, Index, Input, Member, Membership, Micros, NodeId};
+use consensus::{
+    Consensus, Epoch, Index, Input, Member, Membership, Micros, NodeId, Position, SnapshotOutcome,
+};
 use consensus_raft::{Config, Message};
 use harness::{World, n};
 
@@ -110,6 +112,35 @@ enum Command {
     },
     /// Answers a fetch.
     Fetched(u64),
+    /// Has an entry become unreadable on a node's disk.
+    Spoil {
+        node: u64,
+        index: u64,
+    },
+    /// Has a stopped node lose its state machine.
+    Forget(u64),
+    /// Offers a node another's state machine as a snapshot: `offer 3 from=1`, at its last applied
+    /// entry or at `index=9 term=5`.
+    Offer {
+        node: u64,
+        #[arg(key)]
+        from: u64,
+        #[arg(key)]
+        index: Option<u64>,
+        #[arg(key)]
+        term: Option<u64>,
+    },
+    /// Installs what a node wants to install, or cannot.
+    Install(u64),
+    Abandon(u64),
+    /// Tells a leader how sending a snapshot went: `sent 1 to=3 index=4`, zero if it failed.
+    Sent {
+        node: u64,
+        #[arg(key)]
+        to: u64,
+        #[arg(key)]
+        index: u64,
+    },
     /// Lets everything happen that can happen now.
     Settle,
     /// Lets a node win an election.
@@ -299,6 +330,34 @@ fn act(world: &mut World, command: &Command) {
             world.step(n(*node), Input::Compact { upto });
         }
         Command::Fetched(id) => world.answer_fetch(n(*id)),
+        Command::Spoil { node, index } => {
+            world.node(n(*node)).disk.unreadable.insert(*index);
+        }
+        Command::Forget(id) => world.node(n(*id)).applied_durably = Position::ZERO,
+        Command::Offer {
+            node,
+            from,
+            index,
+            term,
+        } => {
+            let mut at = world.nodes[&n(*from)].applied;
+            at.index = index.map_or(at.index, Index);
+            at.epoch = term.map_or(at.epoch, Epoch::term);
+            world.offer(n(*node), n(*from), at);
+        }
+        Command::Install(id) => {
+            let at = world.nodes[&n(*id)].installing;
+            world.install(n(*id), at.expect("it wants one"));
+        }
+        Command::Abandon(id) => world.abandon(n(*id)),
+        Command::Sent { node, to, index } => {
+            let outcome = match index {
+                0 => SnapshotOutcome::Failed,
+                _ => SnapshotOutcome::Installed,
+            };
+            let (to, index) = (n(*to), Index(*index));
+            world.step(n(*node), Input::SnapshotSent { to, index, outcome });
+        }
         Command::Settle => world.settle(),
         Command::Elect(id) => world.elect(n(*id)),
         Command::Cluster { .. }
@@ -374,4 +433,13 @@ scripts! {
     restart_of_a_slow_follower
     restart_replays_one_stretch_ahead
     busy_when_too_much_is_uncommitted
+    snapshot_for_a_peer_below_the_log
+    snapshot_replaces_a_log_that_lacks_it
+    snapshot_keeps_what_stands_above_it
+    snapshot_holds_commits_back
+    snapshot_for_state_lost_below_the_log
+    snapshot_ends_with_the_leadership
+    repair_follower_gets_an_unreadable_entry_again
+    repair_leader_that_cannot_read_gives_way
+    repair_damaged_node_votes_again
 }

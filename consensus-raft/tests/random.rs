@@ -9,7 +9,7 @@ mod harness;
 
 use std::env;
 
-use consensus::{Index, Input, Micros, NodeId, SnapshotOutcome};
+use consensus::{Index, Input, LogOp, Micros, NodeId, Position, SnapshotOutcome};
 use consensus_raft::Config;
 use harness::{Random, World, end, text};
 
@@ -35,6 +35,9 @@ struct Faults {
     crashes: u64,
     /// Nodes on this side do not hear those on the other.
     side: u64,
+    /// The one whose disk forgets, if any: entries that it cannot read back, and now and then, at a
+    /// crash, its whole state machine.
+    forgets: Option<NodeId>,
 }
 
 fn run(seed: u64) {
@@ -47,11 +50,12 @@ fn run(seed: u64) {
         duplication: r.below(3) * 10,
         crashes: r.below(3),
         side: 0,
+        forgets: r.chance(50).then(|| NodeId(1 + r.below(size))),
     };
     for _ in 0..EVENTS {
         event(&mut world, &mut r, &mut faults);
     }
-    heal(&mut world);
+    heal(&mut world, &mut r);
 }
 
 fn event(world: &mut World, r: &mut Random, faults: &mut Faults) {
@@ -94,6 +98,9 @@ fn event(world: &mut World, r: &mut Random, faults: &mut Faults) {
             if up {
                 let keep = r.below(4) as usize;
                 world.crash(id, keep);
+                if faults.forgets == Some(id) && r.chance(30) {
+                    world.node(id).applied_durably = Position::ZERO;
+                }
             } else {
                 world.start(id);
             }
@@ -110,8 +117,22 @@ fn event(world: &mut World, r: &mut Random, faults: &mut Faults) {
             disk.hung = !disk.hung;
         }
         98 if !up => world.start(id),
+        98 if faults.forgets == Some(id) => {
+            let node = world.node(id);
+            let at = 1 + r.below(node.disk.view.last().index.0 + 1);
+            if !node.disk.queue.iter().any(|(_, ops)| touches(ops, at)) {
+                node.disk.unreadable.insert(at);
+            }
+        }
+        99 => send_snapshots(world, r),
         _ => {}
     }
+}
+
+/// Whether these put the entry at that index.
+fn touches(ops: &[LogOp], at: u64) -> bool {
+    let puts = |op: &LogOp| matches!(op, LogOp::Put(entry) if entry.index.0 == at);
+    ops.iter().any(puts)
 }
 
 fn transport(world: &mut World, r: &mut Random, faults: &Faults) {
@@ -134,7 +155,7 @@ fn transport(world: &mut World, r: &mut Random, faults: &Faults) {
 
 /// Starts everybody, frees every disk, and expects a leader, a commit that everybody applies, and
 /// an answer to every request of a node that still lives.
-fn heal(world: &mut World) {
+fn heal(world: &mut World, r: &mut Random) {
     for id in world.ids() {
         world.node(id).disk.hung = false;
         if !world.is_up(id) {
@@ -152,7 +173,7 @@ fn heal(world: &mut World) {
             return;
         }
         world.advance(Micros::from_millis(20));
-        send_snapshots(world);
+        send_snapshots(world, r);
     }
     let end = end(&world.truth.committed);
     let applied: Vec<_> = world.nodes.values().map(|n| n.applied.index.0).collect();
@@ -175,21 +196,24 @@ fn is_healed(world: &World) -> bool {
             .all(|asked| asked.answer.is_some() || world.nodes[&asked.node].life != asked.life)
 }
 
-/// Whoever needs what is purged gets the leader's state machine.
-fn send_snapshots(world: &mut World) {
+/// Whoever needs what is purged is offered the leader's state machine. Some are lost on the way, some
+/// are wanted and cannot be installed.
+fn send_snapshots(world: &mut World, r: &mut Random) {
     for (leader, to) in std::mem::take(&mut world.snapshots) {
         let at = world.nodes[&leader].applied;
-        let membership = world.members.clone();
-        let node = world.node(to);
-        let wanted = node.applied < at;
-        if wanted {
-            node.applied = at;
-            node.applied_durably = at;
-            node.next_commit = at.index.0 + 1;
-            world.step(to, Input::SnapshotInstalled { at, membership });
+        let arrives = world.is_up(to) && world.is_up(leader) && r.chance(80);
+        if arrives && at > Position::ZERO {
+            world.offer(to, leader, at);
+        }
+        let wanted = arrives && world.nodes[&to].installing == Some(at);
+        let installed = wanted && r.chance(80);
+        match (installed, wanted) {
+            (true, _) => world.install(to, at),
+            (false, true) => world.abandon(to),
+            (false, false) => {}
         }
         let index = at.index;
-        let outcome = match wanted {
+        let outcome = match installed {
             true => SnapshotOutcome::Installed,
             false => SnapshotOutcome::Failed,
         };

@@ -1,6 +1,6 @@
 //! A log store in memory: a queue of writes, what they leave, and what survives a crash.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use consensus::{
@@ -84,6 +84,8 @@ pub(crate) struct Disk {
     pub(crate) view: Log,
     pub(crate) queue: VecDeque<(WriteSeq, Vec<LogOp>)>,
     pub(crate) hung: bool,
+    /// Entries that cannot be read back until they are written again.
+    pub(crate) unreadable: BTreeSet<u64>,
 }
 
 impl Disk {
@@ -109,10 +111,14 @@ impl Disk {
         if from <= self.view.purged.index {
             return Fetched::Purged;
         }
+        if self.unreadable.contains(&from.0) {
+            return Fetched::Corrupt;
+        }
         let (mut found, mut bytes) = (Vec::new(), 0);
         for entry in self.view.entries.range(from.0..=to.0).map(|(_, e)| e) {
             bytes += entry.size();
-            if bytes > max_bytes && !found.is_empty() {
+            let ends = bytes > max_bytes || self.unreadable.contains(&entry.index.0);
+            if ends && !found.is_empty() {
                 break;
             }
             found.push(entry.clone());

@@ -60,6 +60,8 @@ pub(crate) struct Node {
     pub(crate) applied: Position,
     pub(crate) applied_durably: Position,
     pub(crate) fetches: Vec<(FetchId, Fetched)>,
+    /// The snapshot it wants to install.
+    pub(crate) installing: Option<Position>,
     pub(crate) leadership: (u64, Option<NodeId>),
     last_seq: u64,
 }
@@ -223,6 +225,7 @@ impl World {
         node.core = None;
         node.disk.crash(keep);
         node.to_report = None;
+        node.installing = None;
         node.fetches.clear();
         self.say(format!("{id} crashes"));
     }
@@ -323,6 +326,41 @@ impl World {
             core.step(now, Input::Propose { request, batch });
         }
         self.drain(id);
+    }
+
+    /// Offers `id` a snapshot.
+    pub(crate) fn offer(&mut self, id: NodeId, from: NodeId, at: Position) {
+        let membership = self.members.clone();
+        self.say(format!("{id} is offered {at} by {from}"));
+        self.step(
+            id,
+            Input::SnapshotOffered {
+                from,
+                at,
+                membership,
+            },
+        );
+    }
+
+    /// Puts a state machine at `at` in the place of `id`'s.
+    pub(crate) fn install(&mut self, id: NodeId, at: Position) {
+        let membership = self.members.clone();
+        let node = self.node(id);
+        node.installing = None;
+        node.to_report = None;
+        node.next_commit = at.index.0 + 1;
+        node.applied = at;
+        node.applied_durably = at;
+        self.say(format!("{id} has installed {at}"));
+        self.step(id, Input::SnapshotInstalled { at, membership });
+    }
+
+    /// Says that what `id` wants to install cannot be had.
+    pub(crate) fn abandon(&mut self, id: NodeId) {
+        if let Some(at) = self.node(id).installing.take() {
+            self.say(format!("{id} abandons {at}"));
+            self.step(id, Input::SnapshotAbandoned { at });
+        }
     }
 
     /// What the state machine of a stopped node has applied of what is committed is durable.
@@ -427,6 +465,7 @@ impl World {
                 for op in &ops {
                     if let consensus::LogOp::Put(entry) = op {
                         self.check_put(id, entry);
+                        self.node(id).disk.unreadable.remove(&entry.index.0);
                     }
                     self.node(id).disk.view.apply(op);
                 }
@@ -435,6 +474,10 @@ impl World {
             }
             Output::Commit(entries) => {
                 self.say(format!("{id} commit {}", render::range(&entries)));
+                let installs = self.nodes[&id].installing;
+                self.check(installs.is_none(), || {
+                    format!("{id} commits while it installs {installs:?}")
+                });
                 for entry in &entries {
                     self.check_commit(id, entry);
                     self.node(id).next_commit += 1;
@@ -470,6 +513,11 @@ impl World {
             }
             Output::InstallSnapshot { from, at } => {
                 self.say(format!("{id} install snapshot {at} of {from}"));
+                let next = self.nodes[&id].next_commit;
+                self.check(at.index.0 >= next, || {
+                    format!("{id} installs {at}, {next} is next")
+                });
+                self.node(id).installing = Some(at);
             }
             Output::Membership(_) => {}
             Output::Leadership { epoch, leader } => {
@@ -505,6 +553,7 @@ impl Node {
             applied: Position::ZERO,
             applied_durably: Position::ZERO,
             fetches: Vec::new(),
+            installing: None,
             leadership: (0, None),
             last_seq: 0,
         }
