@@ -50,6 +50,8 @@ fn main() -> Result<()> {
     );
     for size in sizes {
         run(&MemoryBackend, &directory, size)?;
+        #[cfg(feature = "fjall")]
+        run(&storage::FjallBackend::new(256 << 20), &directory, size)?;
         #[cfg(feature = "rocksdb")]
         {
             let resources = storage::RocksResources::new(256 << 20)?;

@@ -1,7 +1,7 @@
 //! How fast the segmented log is on a real disk, and what its options cost.
 //!
 //! ```text
-//! cargo run --release -p storage --example log_speed -- DIRECTORY [sync|steps|write|open|reopen]...
+//! cargo run --release -p storage --example log_speed -- DIRECTORY [sync|steps|write|stores|open|reopen]...
 //! ```
 
 use std::io::{Error, IoSlice};
@@ -23,7 +23,7 @@ fn main() -> Result<()> {
     };
     let chosen: Vec<String> = arguments.collect();
     let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|chosen| chosen == name);
-    for name in ["sync", "steps", "write", "open", "reopen"] {
+    for name in ["sync", "steps", "write", "stores", "open", "reopen"] {
         if !is_chosen(name) {
             continue;
         }
@@ -32,6 +32,7 @@ fn main() -> Result<()> {
             "sync" => sync(&path)?,
             "steps" => steps(&path)?,
             "write" => write(&path)?,
+            "stores" => stores(&path)?,
             "open" => open(&path)?,
             _ => reopen(&path)?,
         }
@@ -109,9 +110,58 @@ fn sync(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The log stores beside each other: writes of 1, 16 and 256 records of 300 bytes, three times over.
+fn stores(path: &Path) -> Result<()> {
+    for round in 0..3 {
+        for (records, writes) in [(1, 3_000), (16, 3_000), (256, 1_500)] {
+            let segmented = SegmentedLog::open(
+                RealDisk::open(path.join(format!("segmented-{round}-{records}")))?,
+                LogOptions::default(),
+            )?;
+            one_store("segmented", segmented, records, writes)?;
+            #[cfg(feature = "rocksdb")]
+            {
+                let rocks =
+                    storage::RocksLog::open(&path.join(format!("rocks-{round}-{records}")))?;
+                one_store("RocksDB", rocks, records, writes)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn one_store<L: LogStore>(name: &str, log: L, records: u64, writes: usize) -> Result<()> {
+    let mut load = Load { log, next: 1 };
+    let cpu = cpu()?;
+    let samples = Samples::take(writes, || Ok(load.write(records, 300)?))?;
+    let total = writes as u64 * records;
+    samples.report(
+        &format!("stores: {name}, {records} records"),
+        total,
+        total * 300,
+    );
+    println!(
+        "{:40} {:.2} µs of CPU per record",
+        "",
+        (self::cpu()? - cpu) * 1e6 / total as f64
+    );
+    Ok(())
+}
+
+/// Seconds of CPU of this process so far, as Linux counts them: in hundredths.
+fn cpu() -> Result<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let (_, fields) = stat.rsplit_once(')').ok_or("a strange /proc")?;
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: Vec<f64> = ticks
+        .map(str::parse)
+        .collect::<std::result::Result<_, _>>()?;
+    Ok(ticks.iter().sum::<f64>() / 100.0)
+}
+
 /// A log, and a stream of records for it that is purged 20,000 records behind its head.
-struct Load {
-    log: SegmentedLog<RealDisk>,
+struct Load<L = SegmentedLog<RealDisk>> {
+    log: L,
     next: u64,
 }
 
@@ -120,7 +170,9 @@ impl Load {
         let log = SegmentedLog::open(RealDisk::open(path)?, options)?;
         Ok(Load { log, next: 1 })
     }
+}
 
+impl<L: LogStore> Load<L> {
     fn write(&mut self, records: u64, bytes: usize) -> std::result::Result<(), LogError> {
         let from = self.next;
         self.next += records;

@@ -9,7 +9,7 @@
 //! | `memory` | the memory engine: a tree of wide nodes, and views within it |
 //! | `snapshot` | all rows at one index, as a file for any engine |
 //! | `backend`, `directory` | opening engines; a group's directory, and what counts in it |
-//! | `rocks`, `staged` | the engine on RocksDB; what is staged and not committed |
+//! | `rocks`, `fjall_engine`, `staged` | the engines on RocksDB and on fjall; what is staged and not committed |
 //! | `segmented` | the log that lasts: format, batches, files, index, cleaning, recovery |
 //! | `conformance` | the suites |
 //!
@@ -22,6 +22,8 @@ pub mod conformance;
 mod directory;
 mod disk;
 mod engine;
+#[cfg(feature = "fjall")]
+mod fjall_engine;
 mod frozen;
 mod log;
 mod memory;
@@ -30,7 +32,7 @@ mod random;
 mod rocks;
 mod segmented;
 mod snapshot;
-#[cfg(feature = "rocksdb")]
+#[cfg(any(feature = "rocksdb", feature = "fjall"))]
 mod staged;
 
 pub use backend::{Backend, MemoryBackend};
@@ -39,13 +41,15 @@ pub use disk::{
     Disk, DiskFile, MemoryDisk, MemoryFile, MemoryLock, RealDisk, RealFile, RealLock, SECTOR_BYTES,
 };
 pub use engine::{Engine, EngineError};
+#[cfg(feature = "fjall")]
+pub use fjall_engine::{FjallBackend, FjallEngine, FjallValue};
 pub use frozen::{CopiedRows, Flush, Frozen, Rows, ViewId};
 pub use log::{
     Epoch, GroupId, GroupWrite, LogError, LogOp, LogRead, LogStore, MemoryLog, Record, RecoveredLog,
 };
 pub use memory::MemoryEngine;
 #[cfg(feature = "rocksdb")]
-pub use rocks::{RocksBackend, RocksEngine, RocksResources, RocksValue};
+pub use rocks::{RocksBackend, RocksEngine, RocksLog, RocksResources, RocksValue};
 pub use segmented::{Damage, LogOptions, Loss, SegmentedLog};
 pub use snapshot::{
     IncomingSnapshot, OutgoingSnapshot, RowBuffer, SnapshotError, SnapshotId, SnapshotMeta,

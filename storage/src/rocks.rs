@@ -19,9 +19,11 @@
 //! syncing as it goes, has been enough).
 
 mod load;
+mod log;
 mod options;
 mod view;
 
+pub use log::RocksLog;
 pub use options::RocksResources;
 
 use std::fs;

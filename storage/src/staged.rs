@@ -36,6 +36,7 @@ enum Kind {
 }
 
 /// An operation, to be written into a batch.
+#[cfg(feature = "rocksdb")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum StagedOp<'a> {
     Put(&'a [u8], &'a [u8]),
@@ -119,7 +120,28 @@ impl Staged {
         self.bytes.get(range).unwrap_or_default()
     }
 
+    /// What the operations come to: ranges that are emptied first, disjoint, and then the value that
+    /// each key has in the end, or that it has none. For batches that do not keep an order.
+    #[cfg(feature = "fjall")]
+    pub(crate) fn settle(
+        &self,
+        mut empty: impl FnMut(&[u8], &[u8]) -> Result<(), EngineError>,
+        mut set: impl FnMut(&[u8], Option<&[u8]>),
+    ) -> Result<(), EngineError> {
+        self.catch_up();
+        let index = self.index.borrow();
+        index
+            .gone
+            .iter()
+            .try_for_each(|(from, to)| empty(from, to))?;
+        for (key, place) in &index.keys {
+            set(key, place.clone().map(|at| self.slice(at)));
+        }
+        Ok(())
+    }
+
     /// The operations, in order.
+    #[cfg(feature = "rocksdb")]
     pub(crate) fn ops(&self) -> impl Iterator<Item = StagedOp<'_>> {
         self.ops.iter().map(|place| {
             let key = self.slice(place.start..place.middle);

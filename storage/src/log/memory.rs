@@ -49,6 +49,21 @@ impl MemoryLog {
     }
 }
 
+#[cfg(feature = "rocksdb")]
+impl MemoryLog {
+    /// Whether the group has ever written.
+    pub(crate) fn has(&self, group: GroupId) -> bool {
+        self.groups.contains_key(&group)
+    }
+
+    /// The last index purged, with its epoch.
+    pub(crate) fn purged(&self, group: GroupId) -> (u64, Epoch) {
+        self.groups
+            .get(&group)
+            .map_or_else(Default::default, |log| log.purged)
+    }
+}
+
 #[cfg(feature = "conformance")]
 impl MemoryLog {
     /// Takes over one group from another store.
