@@ -680,6 +680,39 @@ fn a_disk_that_cannot_read_is_not_taken_for_an_empty_one() {
     assert_eq!(indexes(&open(&disk), A), [1]);
 }
 
+#[test]
+fn a_full_disk_is_one_clear_error_and_loses_nothing() {
+    for room in (0..20_000).step_by(1_111) {
+        let disk = MemoryDisk::new(room);
+        let mut log = open(&disk);
+        write(&mut log, A, [put(1, "one")]);
+        let used: usize = disk
+            .names()
+            .iter()
+            .map(|name| disk.contents(name).len())
+            .sum();
+        disk.limit(Some(used as u64 + room));
+        let mut last = 1;
+        let error = loop {
+            let ops = vec![put(last + 1, vec![1; 900])];
+            match log.write(&[GroupWrite { group: A, ops }]) {
+                Ok(()) => last += 1,
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert!(error.contains("no storage space"), "{error}");
+        assert!(error.contains("start the node again"), "{error}");
+        drop(log);
+        disk.crash();
+        disk.limit(None);
+        let found = indexes(&open(&disk), A);
+        assert!(
+            found.len() as u64 >= last,
+            "{last} acknowledged, {found:?} there"
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
