@@ -41,6 +41,7 @@ struct State {
     room: Option<u64>,
     operations: u64,
     reads_fail: bool,
+    misdirected: Countdown,
 }
 
 #[derive(Clone, Debug)]
@@ -97,6 +98,7 @@ impl MemoryDisk {
                 room: None,
                 operations: 0,
                 reads_fail: false,
+                misdirected: Countdown::default(),
             })),
         }
     }
@@ -145,6 +147,17 @@ impl MemoryDisk {
     /// Lets every read fail with `EIO`, or none.
     pub fn fail_reads(&self, fail: bool) {
         self.state().reads_fail = fail;
+    }
+
+    /// Lets a read bring the bytes of the sector behind the one asked for, after `after` more reads
+    /// have been right. The disk itself is sound.
+    pub fn misdirect_read(&self, after: u64) {
+        self.state().misdirected.0 = Some(after);
+    }
+
+    /// Forgets every fault that was planned and has not happened.
+    pub fn calm(&self) {
+        self.state().calm();
     }
 
     /// How many writes, syncs and changes of names there have been: the places a test can put a
@@ -266,10 +279,15 @@ impl State {
 
     fn end_process(&mut self) {
         self.life += 1;
-        self.power = Countdown::default();
         self.locks.clear();
+        self.calm();
+    }
+
+    fn calm(&mut self) {
+        self.power = Countdown::default();
         self.writes = Countdown::default();
         self.syncs = Countdown::default();
+        self.misdirected = Countdown::default();
         self.reads_fail = false;
     }
 
@@ -458,6 +476,7 @@ impl DiskFile for MemoryFile {
             if state.reads_fail {
                 return Err(eio());
             }
+            let offset = offset + u64::from(state.misdirected.strikes()) * SECTOR_BYTES;
             let rest = image.seen.get(offset as usize..).unwrap_or_default();
             let bytes = rest.len().min(buffer.len());
             if let (Some(to), Some(from)) = (buffer.get_mut(..bytes), rest.get(..bytes)) {
