@@ -631,6 +631,22 @@ fn copies_do_not_make_a_group_whole() {
     }
 }
 
+/// Cleaning copies what it reads and drops the original: what it took for lost would be.
+#[test]
+fn a_read_that_goes_astray_once_loses_nothing() {
+    let disk = MemoryDisk::new(1);
+    let mut log = open(&disk);
+    write(&mut log, A, [put(1, "kept")]);
+    disk.misdirect_read(0);
+    for index in 1..=500 {
+        let busy = GroupId(9);
+        write(&mut log, busy, [put(index, vec![0; 1_000]), purge(index)]);
+    }
+    assert!(!disk.names().contains(&"0000000001.log".to_owned()));
+    assert!(!log.recovered(A).damaged);
+    assert!(matches!(log.read(A, 1, 1, 100), Ok(LogRead::Records(_))));
+}
+
 /// Nor is it forgotten that there was a record.
 #[test]
 fn a_lost_record_outlives_its_segment() {

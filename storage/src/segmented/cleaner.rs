@@ -138,7 +138,21 @@ fn copy_entry<D: Disk>(files: &Files<D>, group: u32, location: &Location) -> std
 }
 
 /// Reads one record's payload; `None` if it is not what was written.
+///
+/// What did not read well is read a second time: a read can go astray, and what is copied as lost
+/// is lost for good.
 fn read_entry<D: Disk>(
+    files: &Files<D>,
+    group: u32,
+    location: &Location,
+) -> std::io::Result<Option<Bytes>> {
+    match read_once(files, group, location)? {
+        None => read_once(files, group, location),
+        found => Ok(found),
+    }
+}
+
+fn read_once<D: Disk>(
     files: &Files<D>,
     group: u32,
     location: &Location,
