@@ -36,6 +36,11 @@ run: cargo ## Build and start a cluster of three nodes on this machine: clients 
 build: cargo ## Build what run runs: target/release/lockstep
 	cargo build --release --locked $(NODE)
 
+.PHONY: simulate
+simulate: cargo ## Simulate clusters: MINUTES=1, or one SEED=… with a line per event (HTML=file, SHRINK=1, FROM=s)
+	@LOCKSTEP_COMMIT=$$(git rev-parse --short HEAD 2>/dev/null || echo none) cargo build --quiet --release --locked -p simulation --bin simulate
+	@$(TARGET)/release/simulate $(if $(SEED),--seed $(SEED) --from $(or $(FROM),0) $(if $(HTML),--html $(HTML)) $(if $(SHRINK),--shrink),--minutes $(or $(MINUTES),1))
+
 .PHONY: test
 test: cargo setup-test ## Run every test: examples in docs, then all others
 	cargo test --doc $(ALL)

@@ -1,0 +1,31 @@
+#![doc = include_str!("../README.md")]
+
+mod checks;
+mod clock;
+mod digest;
+mod lockstep;
+mod log_writer;
+mod network;
+mod node;
+mod observed;
+mod plan;
+mod queue;
+mod random;
+mod redis;
+mod run;
+pub mod shrink;
+mod subject;
+pub mod timeline;
+mod trace;
+mod world;
+
+pub use checks::{Finding, linearizability};
+pub use lockstep::Lockstep;
+pub use plan::{Fault, Plan, Planned, Weather, Who};
+pub use queue::Time;
+pub use random::Random;
+pub use redis::Redis;
+pub use run::{Keep, Report, run, run_plan};
+pub use subject::{Answer, Ballot, Claim, Gate, Message, Outcome, Port, Service, Subject, Vote};
+pub use trace::Trace;
+pub use world::Counts;

@@ -1,0 +1,414 @@
+//! A node: a machine with a disk and clocks that outlive its process, and the process itself, put
+//! together from the real parts as the binary puts them together.
+//!
+//! The process works in turns like the real event loop: inputs gather until it looks, and then all
+//! of them go in before anything comes out.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use consensus::{Channel, FetchId, Index, LogOp, Membership, Micros, NodeId, WriteSeq};
+use replication::{
+    Config, Failure, Frame, Group, Held, Io, Message, Millis, Replica, StateMachine as _, to_log,
+    to_recovered,
+};
+use storage::{LogOptions, LogRead, LogStore as _, MemoryDisk, RecoveredLog, SegmentedLog};
+
+use crate::clock::Clock;
+use crate::log_writer::{Fetch, GROUP, LogEvent, LogWriter, Request};
+use crate::network::End;
+use crate::observed::{Notes, Observed, Reader};
+use crate::queue::Time;
+use crate::random::Random;
+use crate::subject::{Gate, Message as CoreMessage, Outcome, Port as _, Service, Subject};
+
+/// Bytes of messages that share a frame, as in the binary.
+const FRAME_BYTES: usize = 8 << 20;
+
+/// Names whoever waits for a reply: a connection, and a slot of its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Token {
+    connection: u64,
+    slot: u64,
+}
+
+/// A machine.
+pub(crate) struct Machine<S: Subject> {
+    pub(crate) disk: MemoryDisk,
+    /// The disk's identity; a lost disk is replaced by one with another.
+    pub(crate) disk_id: u64,
+    pub(crate) boot: u64,
+    pub(crate) clock: Clock,
+    pub(crate) process: Option<Process<S>>,
+    /// Stands still until then.
+    pub(crate) paused_until: Time,
+    /// Counts processes: what was planned for an earlier one is void.
+    pub(crate) life: u32,
+    /// How much longer a write may take, and how many faults let the disk hang.
+    pub(crate) slow: u64,
+    pub(crate) hung: u32,
+    /// How many faults have filled the disk.
+    pub(crate) full: u32,
+    pub(crate) random: Random,
+    /// It refuses to start: its disk cannot be trusted any more.
+    pub(crate) refuses: Option<String>,
+}
+
+/// A running process.
+pub(crate) struct Process<S: Subject> {
+    pub(crate) group: Group<Observed<S::Core>, S::Machine, Token>,
+    pub(crate) log: LogWriter,
+    ports: BTreeMap<u64, <S::Service as Service>::Port>,
+    pub(crate) notes: Notes,
+    /// What it has not looked at yet.
+    pub(crate) inbox: Inbox<CoreMessage<S>>,
+    /// When it looks next; nothing earlier is planned.
+    pub(crate) wakes: Time,
+}
+
+/// What a process finds when it looks.
+pub(crate) struct Inbox<M> {
+    pub(crate) log: Vec<LogEvent>,
+    pub(crate) peers: Vec<Heard<M>>,
+    /// (connection, bytes); no bytes when the client has hung up.
+    pub(crate) clients: Vec<(u64, Option<Vec<u8>>)>,
+}
+
+impl<M> Default for Inbox<M> {
+    fn default() -> Self {
+        Inbox {
+            log: Vec::new(),
+            peers: Vec::new(),
+            clients: Vec::new(),
+        }
+    }
+}
+
+/// Something between this node and a peer.
+pub(crate) enum Heard<M> {
+    Up(usize, Channel),
+    Down(usize, Channel),
+    Frame(usize, Bytes),
+    /// A message that was held back or repeated on its way.
+    Stray(usize, M),
+}
+
+/// What a turn has come to.
+pub(crate) struct Turn<M> {
+    /// Messages by peer and channel.
+    pub(crate) messages: Vec<(usize, Message<M>)>,
+    pub(crate) request: Request,
+    answers: Vec<Answered>,
+}
+
+/// Who is answered, where in the log that was, and what.
+type Answered = (Token, Option<Index>, Result<Vec<u8>, Failure>);
+
+impl<M> Default for Turn<M> {
+    fn default() -> Self {
+        Turn {
+            messages: Vec::new(),
+            request: Request::default(),
+            answers: Vec::new(),
+        }
+    }
+}
+
+pub(crate) const fn id(node: usize) -> NodeId {
+    NodeId(node as u64 + 1)
+}
+
+pub(crate) const fn number(id: NodeId) -> usize {
+    id.0 as usize - 1
+}
+
+/// What starting a process came to.
+pub(crate) struct Started<S: Subject> {
+    pub(crate) process: Process<S>,
+    pub(crate) found: RecoveredLog,
+}
+
+impl<S: Subject> Machine<S> {
+    /// Starts a process from what the disk holds.
+    ///
+    /// The error is what the process said when it refused.
+    pub(crate) fn start(
+        &mut self,
+        subject: &S,
+        node: usize,
+        nodes: usize,
+        segment_bytes: u64,
+    ) -> Result<Started<S>, String> {
+        self.boot += 1;
+        self.life += 1;
+        let options = LogOptions::default()
+            .segment_bytes(segment_bytes)
+            .step_bytes((segment_bytes / 4).min(32 << 10))
+            .salt(self.random.draw());
+        let mut log =
+            SegmentedLog::open(self.disk.clone(), options).map_err(|error| error.to_string())?;
+        let members = Membership::of_voters((0..nodes).map(id));
+        let machine = subject.machine();
+        let applied = machine.applied();
+        let found = log.recovered(GROUP);
+        let read = |index| match log.read(GROUP, index, index, 0) {
+            Ok(LogRead::Records(records)) => records.into_iter().next(),
+            _ => None,
+        };
+        let recovered = to_recovered(found.clone(), members.clone(), applied, read)
+            .map_err(|error| error.to_string())?;
+        let core = subject.core(id(node), self.random.draw(), recovered);
+        let notes = Notes::default();
+        let reader = Reader {
+            claim: S::claim,
+            ballot: S::ballot,
+        };
+        let core = Observed::new(core, notes.clone(), reader);
+        let config = Config::new(id(node), self.boot);
+        let replica = Replica::new(core, config, members, applied.index);
+        let process = Process {
+            group: Group::new(replica, machine),
+            log: LogWriter::new(log),
+            ports: BTreeMap::new(),
+            notes,
+            inbox: Inbox::default(),
+            wakes: Time(u64::MAX),
+        };
+        Ok(Started { process, found })
+    }
+}
+
+impl<S: Subject> Process<S> {
+    /// Looks at everything that has come in.
+    ///
+    /// The error is why the node stops.
+    pub(crate) fn take_inbox(
+        &mut self,
+        service: &S::Service,
+        now: Micros,
+        wall: Millis,
+        mangle: &mut dyn FnMut(usize, CoreMessage<S>) -> Option<CoreMessage<S>>,
+    ) -> Result<(), String> {
+        let inbox = std::mem::take(&mut self.inbox);
+        for event in inbox.log {
+            match event {
+                LogEvent::Durable(seq) => self.group.replica().persisted(now, seq),
+                LogEvent::Fetched(id, fetched) => self.group.replica().fetched(now, id, fetched),
+                LogEvent::Failed(why) => return Err(why),
+            }
+        }
+        for heard in inbox.peers {
+            self.hear(now, heard, mangle);
+        }
+        for (connection, bytes) in inbox.clients {
+            match bytes {
+                Some(bytes) => self.feed(service, connection, &bytes, now, wall),
+                None => {
+                    self.ports.remove(&connection);
+                    self.group.forget(|token| token.connection == connection);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn hear(
+        &mut self,
+        now: Micros,
+        heard: Heard<CoreMessage<S>>,
+        mangle: &mut dyn FnMut(usize, CoreMessage<S>) -> Option<CoreMessage<S>>,
+    ) {
+        let replica = self.group.replica();
+        match heard {
+            Heard::Up(peer, Channel::Bulk) => replica.link_up(id(peer)),
+            Heard::Down(peer, Channel::Bulk) => replica.link_down(id(peer)),
+            Heard::Up(..) | Heard::Down(..) => {}
+            Heard::Frame(from, payload) => {
+                let frame = Frame::<CoreMessage<S>>::decode(&payload);
+                let frame = frame.unwrap_or_else(|error| panic!("{error}"));
+                for (_, message) in frame.messages {
+                    replica.saw_clock(now, id(from), Millis(frame.clock));
+                    let message = match message {
+                        Message::Consensus(message) => match mangle(from, message) {
+                            Some(message) => Message::Consensus(message),
+                            None => continue,
+                        },
+                        other => other,
+                    };
+                    replica.receive(now, id(from), message);
+                }
+            }
+            Heard::Stray(from, message) => {
+                replica.receive(now, id(from), Message::Consensus(message));
+            }
+        }
+    }
+
+    fn feed(
+        &mut self,
+        service: &S::Service,
+        connection: u64,
+        bytes: &[u8],
+        now: Micros,
+        wall: Millis,
+    ) {
+        let port = self
+            .ports
+            .entry(connection)
+            .or_insert_with(|| service.port(connection, wall));
+        let mut gate = ReplicaGate {
+            replica: self.group.replica(),
+            connection,
+            now,
+            wall,
+        };
+        port.receive(bytes, &mut gate);
+    }
+
+    /// Ends the turn: what has come in goes on its way, answers reach their sessions, and sessions
+    /// go on with what they had not taken yet.
+    pub(crate) fn turn(
+        &mut self,
+        service: &S::Service,
+        now: Micros,
+        wall: Millis,
+        replies: &mut Vec<(u64, Vec<u8>)>,
+        acknowledged: &mut dyn FnMut(Index),
+    ) -> Result<Turn<CoreMessage<S>>, String> {
+        let mut turn = Turn::default();
+        loop {
+            let went = self.group.turn(now, wall, &mut turn);
+            went.map_err(|error| error.to_string())?;
+            let mut resumed: Vec<u64> = Vec::new();
+            for (token, index, answer) in turn.answers.drain(..) {
+                let Some(port) = self.ports.get_mut(&token.connection) else {
+                    continue;
+                };
+                if let (Some(index), Ok(_)) = (index, &answer) {
+                    acknowledged(index);
+                }
+                let outcome = match &answer {
+                    Ok(reply) => Outcome::Reply(reply),
+                    Err(failure) => Outcome::Failed(*failure),
+                };
+                port.complete(token.slot, index, outcome);
+                if port.can_continue() && !resumed.contains(&token.connection) {
+                    resumed.push(token.connection);
+                }
+            }
+            for (connection, port) in &mut self.ports {
+                let output = port.output();
+                if !output.is_empty() {
+                    replies.push((*connection, std::mem::take(output)));
+                }
+            }
+            if resumed.is_empty() {
+                return Ok(turn);
+            }
+            for connection in resumed {
+                self.feed(service, connection, &[], now, wall);
+            }
+        }
+    }
+
+    /// One frame per peer and channel, or several where one would be too large.
+    pub(crate) fn frames(
+        &self,
+        node: usize,
+        wall: Millis,
+        messages: Vec<(usize, Message<CoreMessage<S>>)>,
+    ) -> Vec<(End, Bytes)> {
+        let mut open: Vec<(End, usize, Frame<CoreMessage<S>>)> = Vec::new();
+        for (peer, message) in messages {
+            let end = End {
+                node,
+                peer,
+                channel: message.channel(),
+            };
+            let bytes = message.payload_bytes();
+            let fits = |(at, size, _): &(End, usize, _)| *at == end && size + bytes <= FRAME_BYTES;
+            match open.iter_mut().rev().find(|frame| frame.0 == end) {
+                Some(frame) if fits(frame) => {
+                    frame.1 += bytes;
+                    frame.2.messages.push((GROUP.0, message));
+                }
+                _ => {
+                    let mut frame = Frame::new(wall);
+                    frame.messages.push((GROUP.0, message));
+                    open.push((end, bytes, frame));
+                }
+            }
+        }
+        open.into_iter()
+            .map(|(end, _, frame)| (end, frame.encode()))
+            .collect()
+    }
+}
+
+/// A connection's way into the replica.
+struct ReplicaGate<'a, C: consensus::Consensus> {
+    replica: &'a mut Replica<C, Token>,
+    connection: u64,
+    now: Micros,
+    wall: Millis,
+}
+
+impl<C: consensus::Consensus> ReplicaGate<'_, C> {
+    fn token(&self, slot: u64) -> Token {
+        Token {
+            connection: self.connection,
+            slot,
+        }
+    }
+}
+
+impl<C: consensus::Consensus> Gate for ReplicaGate<'_, C> {
+    fn submit(&mut self, slot: u64, command: &[u8]) {
+        let token = self.token(slot);
+        self.replica.submit(self.now, token, command);
+    }
+
+    fn read(&mut self, slot: u64, query: &[u8]) {
+        let token = self.token(slot);
+        self.replica.read(self.now, token, query);
+    }
+
+    fn now(&self) -> Millis {
+        self.wall
+    }
+
+    fn leads(&self) -> Option<bool> {
+        let leader = self.replica.leadership().1;
+        leader.map(|_| self.replica.leads())
+    }
+}
+
+impl<M: consensus::Message> Io<M, Token> for Turn<M> {
+    fn send(&mut self, to: NodeId, message: Message<M>) {
+        self.messages.push((number(to), message));
+    }
+
+    fn write(&mut self, seq: WriteSeq, ops: Vec<LogOp>) {
+        self.request.ops.extend(ops.into_iter().map(to_log));
+        self.request.seq = Some(seq);
+    }
+
+    fn fetch(&mut self, id: FetchId, from: Index, to: Index, max_bytes: usize) {
+        self.request.fetches.push(Fetch {
+            id,
+            from,
+            to,
+            max_bytes,
+        });
+    }
+
+    fn reply(&mut self, token: Token, index: Option<Index>, reply: &[u8]) {
+        self.answers.push((token, index, Ok(reply.to_vec())));
+    }
+
+    fn fail(&mut self, token: Token, failure: Failure) {
+        self.answers.push((token, None, Err(failure)));
+    }
+
+    fn held(&mut self, _: Token, _: Held) {}
+}
