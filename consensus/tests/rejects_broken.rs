@@ -14,10 +14,11 @@ use broken::commits::{
 };
 use broken::disks::IgnoresHungDisk;
 use broken::durability::{
-    AcknowledgesBeforePersisted, AppliesAgain, CountsReportsOneByOne, ForgetsDamage,
-    ForgetsHardState, IgnoresSnapshots, InstallsTwice, PurgesTooMuch, StartsWithoutHardState,
-    SwallowsPurge, SwallowsTruncation, TakesTheFirstWriteForTheLast, VotesBeforePersisted,
-    VotesWithAnyWrite, WaitsForItsOwnDisk,
+    AcknowledgesBeforePersisted, AppliesAgain, CountsReportsOneByOne, ForgetsAbandoned,
+    ForgetsDamage, ForgetsHardState, IgnoresSnapshots, InstallsTwice, PurgesTooMuch,
+    StartsWithoutHardState, StaysDamaged, SwallowsPurge, SwallowsTruncation,
+    TakesTheFirstWriteForTheLast, VotesBeforePersisted, VotesWithAnyWrite, WaitsForCorruptEntries,
+    WaitsForItsOwnDisk,
 };
 use broken::messages::{Chatters, LosesAField, OneChannel, PanicsAtStrangers, Wrapped};
 use broken::reads::{ForgetsReadsAtStepDown, ReadsAtOnce, ReadsFromAnOldRound, ReadsOneByOne};
@@ -106,6 +107,14 @@ rejections! {
         => follower_below_the_log_catches_up_by_snapshot, "not everybody has applied";
     installing_a_snapshot_twice: InstallsTwice
         => follower_below_the_log_catches_up_by_snapshot, "was not offered";
+    forgetting_an_abandoned_snapshot: ForgetsAbandoned
+        => abandoned_snapshot_holds_nothing_back, "not everybody has applied";
+    leaving_lost_state_lost: IgnoresSnapshots
+        => state_lost_below_the_log_comes_by_snapshot, "not everybody has applied";
+    waiting_for_corrupt_entries: WaitsForCorruptEntries
+        => unreadable_entry_of_a_follower_is_made_good, "not everybody has applied";
+    staying_damaged: StaysDamaged
+        => damaged_node_is_repaired_and_votes_again, "";
     applying_again_after_a_restart: AppliesAgain
         => applied_entries_are_not_applied_again, "is next";
     forgetting_the_damage: ForgetsDamage

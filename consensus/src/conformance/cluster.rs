@@ -87,6 +87,8 @@ pub struct Cluster<'a, C: Consensus> {
     pub fetch_noise: bool,
     /// The node whose log store says that it cannot read its entries.
     pub fetch_corrupt: Option<NodeId>,
+    /// How many snapshots that are wanted cannot be installed.
+    pub refused_installs: u32,
     /// Whether every message is compared, field by field, with what its peer decodes.
     pub compare_messages: bool,
     /// Keeps every message sent, for cases that send them again.
@@ -133,6 +135,7 @@ impl<'a, C: Consensus> Cluster<'a, C> {
             fetch_most: usize::MAX,
             fetch_noise: false,
             fetch_corrupt: None,
+            refused_installs: 0,
             compare_messages: false,
             record: None,
             judged: true,

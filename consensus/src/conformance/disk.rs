@@ -5,7 +5,7 @@
 //! shows only in [`Disk::view`], which is what the protocol reads back; a crash falls back to
 //! [`Disk::durable`], with as many of the queued operations as the case chooses, in order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
@@ -110,6 +110,8 @@ pub struct Disk {
     queue: VecDeque<Queued>,
     /// While true, nothing becomes durable.
     pub hung: bool,
+    /// Entries that cannot be read back until they are written again.
+    pub unreadable: BTreeSet<Index>,
 }
 
 impl Disk {
@@ -120,6 +122,7 @@ impl Disk {
             view: log,
             queue: VecDeque::new(),
             hung: false,
+            unreadable: BTreeSet::new(),
         }
     }
 
@@ -128,7 +131,12 @@ impl Disk {
     pub(super) fn enqueue(&mut self, seq: WriteSeq, ops: Vec<LogOp>, ready_at: Micros) -> Micros {
         let after = self.queue.back().map_or(Micros(0), |write| write.ready_at);
         let ready_at = ready_at.max(after);
-        ops.iter().for_each(|op| self.view.apply(op));
+        for op in &ops {
+            self.view.apply(op);
+            if let LogOp::Put(entry) = op {
+                self.unreadable.remove(&entry.index);
+            }
+        }
         self.queue.push_back(Queued { seq, ops, ready_at });
         ready_at
     }
@@ -186,9 +194,13 @@ impl Disk {
         if from <= self.view.purged.index {
             return Fetched::Purged;
         }
+        if self.unreadable.contains(&from) {
+            return Fetched::Corrupt;
+        }
         let (mut entries, mut bytes, mut next) = (Vec::new(), 0, from);
         while let Some(entry) = self.view.entries.get(&next) {
             let full = bytes + entry.size() > max_bytes || entries.len() >= most;
+            let full = full || self.unreadable.contains(&next);
             if next > to || (full && !entries.is_empty()) {
                 break;
             }
@@ -290,6 +302,17 @@ mod tests {
         let recovered = disk.recovered(Position::ZERO, false);
         assert_eq!(recovered.memberships, [(Index(7), joined)]);
         assert_eq!(recovered.purged, entry(7, 2).position());
+    }
+
+    #[test]
+    fn what_is_unreadable_is_so_until_it_is_written_again() {
+        let mut disk = disk();
+        disk.unreadable.insert(Index(3));
+        let fetch = |disk: &Disk, from| disk.fetch(Index(from), Index(9), usize::MAX, usize::MAX);
+        assert!(matches!(fetch(&disk, 3), Fetched::Corrupt));
+        assert!(matches!(fetch(&disk, 1), Fetched::Entries(two) if two.len() == 2));
+        disk.enqueue(WriteSeq(4), vec![put(3, 2)], Micros(0));
+        assert!(matches!(fetch(&disk, 1), Fetched::Entries(four) if four.len() == 4));
     }
 
     #[test]

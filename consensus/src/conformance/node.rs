@@ -66,6 +66,12 @@ impl<C> Node<C> {
         }
     }
 
+    /// Whether it is installing a snapshot.
+    #[must_use]
+    pub const fn installs(&self) -> bool {
+        self.installing.is_some()
+    }
+
     /// Whether it runs.
     #[must_use]
     pub const fn is_up(&self) -> bool {

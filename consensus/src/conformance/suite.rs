@@ -91,6 +91,10 @@ suite! { $
     unreadable_entries_are_not_asked_for_without_pause
     restarted_node_applies_from_its_log
     follower_below_the_log_catches_up_by_snapshot
+    abandoned_snapshot_holds_nothing_back
+    state_lost_below_the_log_comes_by_snapshot
+    unreadable_entry_of_a_follower_is_made_good
+    damaged_node_is_repaired_and_votes_again
 
     in_flight_is_bounded
     busy_beyond_uncommitted_bound

@@ -1,7 +1,7 @@
 //! Faults of durability: said before it is so, or not kept.
 
 use consensus::{
-    Channel, Index, Input, LogOp, Message, Micros, Output, Position, Recovered, WriteSeq,
+    Channel, Fetched, Index, Input, LogOp, Message, Micros, Output, Position, Recovered, WriteSeq,
 };
 
 use super::{Fault, Pass};
@@ -282,6 +282,49 @@ impl<M> Fault<M> for InstallsTwice {
             Output::InstallSnapshot { from, at } => Pass::on(Output::InstallSnapshot { from, at })
                 .and(Output::InstallSnapshot { from, at }),
             other => Pass::on(other),
+        }
+    }
+}
+
+/// Never hears that a snapshot cannot be installed.
+#[derive(Default)]
+pub(crate) struct ForgetsAbandoned;
+
+impl<M> Fault<M> for ForgetsAbandoned {
+    fn input(&mut self, _now: Micros, input: Input<M>) -> Pass<M> {
+        match input {
+            Input::SnapshotAbandoned { .. } => Pass::nothing(),
+            other => Pass::nothing().and_back(other),
+        }
+    }
+}
+
+/// Waits for ever for an entry that cannot be read.
+#[derive(Default)]
+pub(crate) struct WaitsForCorruptEntries;
+
+impl<M> Fault<M> for WaitsForCorruptEntries {
+    fn input(&mut self, _now: Micros, input: Input<M>) -> Pass<M> {
+        match input {
+            Input::Fetched {
+                result: Fetched::Corrupt,
+                ..
+            } => Pass::nothing(),
+            other => Pass::nothing().and_back(other),
+        }
+    }
+}
+
+/// Takes lost entries for a lost vote, which nobody can make good.
+#[derive(Default)]
+pub(crate) struct StaysDamaged;
+
+impl<M> Fault<M> for StaysDamaged {
+    fn recovered(&mut self, recovered: Recovered) -> Recovered {
+        let lost = recovered.damaged;
+        Recovered {
+            hard_state: recovered.hard_state.filter(|_| !lost),
+            ..recovered
         }
     }
 }

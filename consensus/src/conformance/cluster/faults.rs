@@ -2,7 +2,7 @@
 
 use super::super::disk::Log;
 use super::{Cluster, Event};
-use crate::{Channel, Consensus, Micros, NodeId, Position, WriteSeq};
+use crate::{Channel, Consensus, Index, Micros, NodeId, Position, WriteSeq};
 
 impl<C: Consensus> Cluster<'_, C> {
     /// Starts a node from what its disk and its state machine hold durably.
@@ -141,6 +141,12 @@ impl<C: Consensus> Cluster<'_, C> {
     pub fn set_applied(&mut self, id: NodeId, applied: Position) {
         assert!(!self.node(id).is_up(), "{id} runs");
         self.node_mut(id).applied_durably = applied;
+    }
+
+    /// Has an entry become unreadable on a node's disk, until it is written again.
+    pub fn spoil_entry(&mut self, id: NodeId, index: Index) {
+        self.say(format_args!("{id} cannot read {index} any more"));
+        self.node_mut(id).disk.unreadable.insert(index);
     }
 
     /// Rewrites what a stopped node's disk holds.

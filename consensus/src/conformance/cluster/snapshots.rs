@@ -1,8 +1,8 @@
 //! Snapshots: what the host does when a peer needs what is no longer in any log.
 //!
 //! A state machine here is a position, so a snapshot is one too. It travels over a link that may
-//! be cut, is installed durably before the protocol hears of it, and its sender is told once how
-//! it went: installed, or not within [`PATIENCE`].
+//! be cut, is installed durably before the protocol hears of it, or cannot be, and its sender is
+//! told once how it went: installed, or not within [`PATIENCE`].
 
 use super::super::ledger::{Checked, check};
 use super::{Cluster, Event};
@@ -26,20 +26,13 @@ pub(super) struct Transfer {
 impl<C: Consensus> Cluster<'_, C> {
     /// Asking again while one is under way changes nothing.
     pub(super) fn send_snapshot(&mut self, from: NodeId, to: NodeId) {
-        let node = self.node(from);
-        let (life, at) = (node.life, node.applied);
+        let life = self.node(from).life;
         let same = |one: &Transfer| (one.from, one.life, one.to) == (from, life, to);
         if self.transfers.values().any(same) {
             return;
         }
-        self.snapshots += 1;
-        let transfer = Transfer {
-            from,
-            life,
-            to,
-            at,
-            number: self.snapshots,
-        };
+        let transfer = self.snapshot_of(from, to);
+        let at = transfer.at;
         self.say(format_args!("{from} ⇒ {to}  snapshot at {at}"));
         self.transfers.insert(self.snapshots, transfer);
         self.at(self.now + PATIENCE, Event::SnapshotLost(transfer));
@@ -47,6 +40,26 @@ impl<C: Consensus> Cluster<'_, C> {
             let takes = Micros(self.random.between(500, 5_000));
             self.at(self.now + takes, Event::SnapshotOffered(transfer));
         }
+    }
+
+    fn snapshot_of(&mut self, from: NodeId, to: NodeId) -> Transfer {
+        let node = self.node(from);
+        let (life, at) = (node.life, node.applied);
+        self.snapshots += 1;
+        let number = self.snapshots;
+        Transfer {
+            from,
+            life,
+            to,
+            at,
+            number,
+        }
+    }
+
+    /// Offers `to` the state machine of `from`, asked for or not, whatever the links.
+    pub fn offer_snapshot(&mut self, from: NodeId, to: NodeId) {
+        let transfer = self.snapshot_of(from, to);
+        self.snapshot_offered(transfer);
     }
 
     pub(super) fn snapshot_offered(&mut self, transfer: Transfer) {
@@ -86,6 +99,12 @@ impl<C: Consensus> Cluster<'_, C> {
         let Transfer { to, at, number, .. } = transfer;
         if !self.lives(to, life) || self.node(to).installing != Some(number) {
             return;
+        }
+        if self.refused_installs > 0 {
+            self.refused_installs -= 1;
+            self.node_mut(to).installing = None;
+            self.say(format_args!("{to} cannot install a snapshot at {at}"));
+            return self.step(to, Input::SnapshotAbandoned { at });
         }
         let membership = self.membership.clone();
         let node = self.node_mut(to);
