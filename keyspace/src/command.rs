@@ -5,10 +5,22 @@
 //! database u16 LE · number u16 LE · count varint · count × (length varint · argument)
 //! ```
 //!
-//! The number is the command's in the [table](crate::table); the name itself is not an argument.
+//! The number is the command's in the [table](crate::table), its highest bits how a query is to be
+//! answered; the name itself is not an argument.
 //! Varints are LEB128, so that a SET of a short key adds seven bytes to its key and value.
 
 use crate::number::MAX_VARINT_BYTES;
+
+/// Set in the number of a query that has been through the log before, which has moved time: it is
+/// answered as of group time, whatever the clock says.
+pub(crate) const SETTLED: u16 = 0x4000;
+
+/// Set in DBSIZE's number to count every database, for INFO.
+pub(crate) const ALL_DATABASES: u16 = 0x2000;
+
+/// The reply to a query in the log that takes too long for an entry: it is to be asked again, beside
+/// the log. No reply in RESP begins so.
+pub(crate) const ASK_AGAIN: &[u8] = b"\0";
 
 /// Writes a command over what stood in `out`. `args` does not contain the name.
 pub fn encode<'a>(
@@ -25,6 +37,14 @@ pub fn encode<'a>(
     for arg in args {
         write_varint(out, arg.len() as u64);
         out.extend_from_slice(arg);
+    }
+}
+
+/// Sets a mark in the number of an encoded command.
+pub(crate) fn mark(encoded: &mut [u8], mark: u16) {
+    if let Some([_, _, n0, n1]) = encoded.first_chunk_mut() {
+        let number = u16::from_le_bytes([*n0, *n1]) | mark;
+        [*n0, *n1] = number.to_le_bytes();
     }
 }
 

@@ -5,6 +5,10 @@
 
 /// Whether `text` matches `pattern`.
 pub(crate) fn matches(pattern: &[u8], text: &[u8], ignore_case: bool) -> bool {
+    // Redis begins with comparing, and nothing is there to compare: not even a star matches.
+    if text.is_empty() {
+        return pattern.is_empty();
+    }
     let (mut pattern, mut text) = (pattern, text);
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {
@@ -90,7 +94,7 @@ mod tests {
     #[test]
     fn patterns_match_as_in_redis() {
         for (pattern, text, expected) in [
-            ("*", "", true),
+            ("*", "", false),
             ("*", "anything", true),
             ("", "", true),
             ("", "a", false),

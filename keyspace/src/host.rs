@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::clients::{ClientInfo, KillFilter};
-use crate::overview::{DatabaseStatistics, Overview};
+use crate::overview::Overview;
 use crate::settings::{SettingError, Settings};
 
 /// Names one awaited reply within a session. Ascending from 0, never used twice.
@@ -23,6 +23,9 @@ pub enum Access {
     /// Through the log, in the order of submission. Also a read that follows an unanswered write
     /// of its own connection: behind it in the log it sees it.
     Write,
+    /// [`query`](replication::StateMachine::query), from this node's own state, however old that
+    /// is and whoever leads.
+    Local,
 }
 
 /// What became of a submitted command.
@@ -93,10 +96,6 @@ pub trait Host {
 
     /// The node and its cluster, for INFO, CLUSTER, ROLE and MOVED. May cost microseconds.
     fn overview(&self) -> Overview;
-
-    /// The databases that hold keys, for INFO keyspace:
-    /// [`Keyspace::statistics`](crate::Keyspace::statistics). May visit every key.
-    fn databases(&self) -> Vec<DatabaseStatistics>;
 
     /// The connections, for CLIENT LIST. The asking session may be missing: it adds itself.
     fn clients(&self) -> Vec<ClientInfo>;

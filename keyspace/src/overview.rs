@@ -107,6 +107,38 @@ pub struct DatabaseStatistics {
     pub average_ttl_ms: u64,
 }
 
+impl DatabaseStatistics {
+    /// How the machine tells its session; nobody else sees it.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let fields = [
+            u64::from(self.database),
+            self.keys,
+            self.expires,
+            self.average_ttl_ms,
+        ];
+        fields
+            .iter()
+            .for_each(|field| out.extend_from_slice(&field.to_be_bytes()));
+    }
+
+    /// What [`write`](DatabaseStatistics::write) has written, several times over.
+    pub(crate) fn read_all(bytes: &[u8]) -> Vec<DatabaseStatistics> {
+        let (fields, _) = bytes.as_chunks::<8>();
+        let fields: Vec<u64> = fields.iter().map(|f| u64::from_be_bytes(*f)).collect();
+        let (all, _) = fields.as_chunks::<4>();
+        all.iter()
+            .map(
+                |&[database, keys, expires, average_ttl_ms]| DatabaseStatistics {
+                    database: u16::try_from(database).unwrap_or(u16::MAX),
+                    keys,
+                    expires,
+                    average_ttl_ms,
+                },
+            )
+            .collect()
+    }
+}
+
 impl Overview {
     /// The member with this id.
     #[must_use]

@@ -24,8 +24,22 @@ impl Type {
     }
 }
 
+/// How a string came about, as far as OBJECT ENCODING tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// It was given as a whole.
+    #[default]
+    Whole,
+    /// It was changed in place: `raw`, whatever it holds.
+    Edited,
+    /// It was worked out as a fraction: a text, though it may look like an integer.
+    Computed,
+}
+
 const TYPE_STRING: u8 = 0;
 const FLAG_EXPIRES: u8 = 1;
+const FLAG_EDITED: u8 = 2;
+const FLAG_COMPUTED: u8 = 4;
 
 /// What stands before a value's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +47,7 @@ pub(crate) struct Header {
     pub(crate) kind: Type,
     /// When the key ceases to be, by group time.
     pub(crate) expires: Option<Millis>,
+    pub(crate) form: Form,
 }
 
 impl Header {
@@ -40,6 +55,7 @@ impl Header {
         Header {
             kind: Type::String,
             expires,
+            form: Form::Whole,
         }
     }
 
@@ -47,14 +63,24 @@ impl Header {
     pub(crate) fn write(self, out: &mut Vec<u8>, content: &[u8]) {
         out.clear();
         let Type::String = self.kind;
+        let form = match self.form {
+            Form::Whole => 0,
+            Form::Edited => FLAG_EDITED,
+            Form::Computed => FLAG_COMPUTED,
+        };
         match self.expires {
-            None => out.extend_from_slice(&[TYPE_STRING, 0]),
+            None => out.extend_from_slice(&[TYPE_STRING, form]),
             Some(at) => {
-                out.extend_from_slice(&[TYPE_STRING, FLAG_EXPIRES]);
+                out.extend_from_slice(&[TYPE_STRING, form | FLAG_EXPIRES]);
                 out.extend_from_slice(&at.0.to_be_bytes());
             }
         }
         out.extend_from_slice(content);
+    }
+
+    /// How many bytes it takes in front of the content.
+    pub(crate) fn bytes(self) -> usize {
+        if self.expires.is_some() { 10 } else { 2 }
     }
 
     /// Splits a value into header and content; `None` if it is not a value of ours.
@@ -64,15 +90,27 @@ impl Header {
         if *kind != TYPE_STRING {
             return None;
         }
-        match *flags {
-            0 => Some((Header::string(None), rest)),
-            FLAG_EXPIRES => {
-                let (at, content) = rest.split_first_chunk::<8>()?;
-                let at = Millis(u64::from_be_bytes(*at));
-                Some((Header::string(Some(at)), content))
-            }
-            _ => None,
+        if *flags == 0 {
+            return Some((Header::string(None), rest));
         }
+        let form = match flags & !FLAG_EXPIRES {
+            0 => Form::Whole,
+            FLAG_EDITED => Form::Edited,
+            FLAG_COMPUTED => Form::Computed,
+            _ => return None,
+        };
+        let (expires, content) = match flags & FLAG_EXPIRES {
+            0 => (None, rest),
+            _ => {
+                let (at, content) = rest.split_first_chunk::<8>()?;
+                (Some(Millis(u64::from_be_bytes(*at))), content)
+            }
+        };
+        let header = Header {
+            form,
+            ..Header::string(expires)
+        };
+        Some((header, content))
     }
 }
 
@@ -84,15 +122,27 @@ mod tests {
     fn what_is_written_is_read() {
         let mut out = vec![9; 40];
         for expires in [None, Some(Millis(0)), Some(Millis(u64::MAX))] {
-            let header = Header::string(expires);
-            header.write(&mut out, b"content");
-            assert_eq!(Header::split(&out), Some((header, &b"content"[..])));
+            for form in [Form::Whole, Form::Edited, Form::Computed] {
+                let header = Header {
+                    form,
+                    ..Header::string(expires)
+                };
+                header.write(&mut out, b"content");
+                assert_eq!(Header::split(&out), Some((header, &b"content"[..])));
+            }
         }
     }
 
     #[test]
     fn what_nobody_wrote_is_not_read() {
-        for value in [&b""[..], b"\0", b"\0\x01\0\0", b"\x07\0x", b"\0\x80x"] {
+        for value in [
+            &b""[..],
+            b"\0",
+            b"\0\x01\0\0",
+            b"\x07\0x",
+            b"\0\x80x",
+            b"\0\x06x",
+        ] {
             assert_eq!(Header::split(value), None, "{value:?}");
         }
     }

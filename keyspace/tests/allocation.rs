@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use keyspace::{
-    Access, ClientInfo, DatabaseStatistics, Host, Keyspace, KillFilter, Leadership, Outcome,
-    Overview, Session, SettingError, Settings, Slot, Wait, command, table,
+    Access, ClientInfo, Host, Keyspace, KillFilter, Leadership, Outcome, Overview, Session,
+    SettingError, Settings, Slot, Wait, command, table,
 };
 use replication::{EntryInfo, Epoch, Index, Millis, Position, Query, StateMachine};
 use storage::{Engine, EngineError};
@@ -130,9 +130,6 @@ impl Host for Quiet {
     }
     fn overview(&self) -> Overview {
         Overview::default()
-    }
-    fn databases(&self) -> Vec<DatabaseStatistics> {
-        Vec::new()
     }
     fn clients(&self) -> Vec<ClientInfo> {
         Vec::new()

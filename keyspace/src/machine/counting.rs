@@ -1,5 +1,4 @@
-//! Counting keys. Since a plain SET does not know whether its key is new, nobody keeps a count:
-//! it is taken by visiting the keys when somebody asks.
+//! Counting and listing the keys of a slot, by visiting them.
 
 use std::ops::{Bound, ControlFlow};
 
@@ -8,13 +7,11 @@ use resp::encode;
 use storage::{Engine, EngineError};
 
 use super::read::Look;
-use super::spaces::Spaces;
 use super::strings::next;
 use super::{Now, Stop};
 use crate::command::Args;
-use crate::key::{self, Place, SLOTS, SPACE_MAX};
+use crate::key::{self, SLOTS};
 use crate::number;
-use crate::overview::DatabaseStatistics;
 use crate::refusal::Refusal;
 use crate::value::Header;
 
@@ -24,41 +21,6 @@ pub(super) fn needs_tick(next_due: Option<Millis>, now: Now) -> Result<(), Stop>
         Some(due) if due > now.group && due <= now.clock => Err(Stop::NeedsTick),
         _ => Ok(()),
     }
-}
-
-/// Every database that holds keys, in ascending order. Visits every key.
-pub(super) fn statistics(
-    engine: &impl Engine,
-    spaces: &Spaces,
-    now: Millis,
-) -> Result<Vec<DatabaseStatistics>, EngineError> {
-    let mut all: Vec<DatabaseStatistics> = Vec::new();
-    let end = (SPACE_MAX + 1).to_be_bytes();
-    visit(engine, &[], &end, now, &mut |place, _, expires| {
-        let Some(database) = spaces.database_in(place.space) else {
-            return ControlFlow::Continue(());
-        };
-        if all.last().is_none_or(|last| last.database != database) {
-            all.push(DatabaseStatistics {
-                database,
-                ..DatabaseStatistics::default()
-            });
-        }
-        if let Some(last) = all.last_mut() {
-            last.keys += 1;
-            if let Some(at) = expires {
-                last.expires += 1;
-                // The sum for now; divided below.
-                last.average_ttl_ms = last.average_ttl_ms.saturating_add(at.0 - now.0);
-            }
-        }
-        ControlFlow::Continue(())
-    })?;
-    all.sort_unstable_by_key(|statistics| statistics.database);
-    for database in &mut all {
-        database.average_ttl_ms /= database.expires.max(1);
-    }
-    Ok(all)
 }
 
 /// CLUSTER COUNTKEYSINSLOT. Visits the slot's keys.
@@ -132,12 +94,9 @@ fn visit_slot<E: Engine>(
         &row(slot),
         &row(slot + 1),
         look.now.group,
-        &mut |_, key, _| seen(key),
+        &mut *seen,
     )
 }
-
-/// Takes a key's place, the key, and its expiry.
-type Seen<'a> = dyn FnMut(Place, &[u8], Option<Millis>) -> ControlFlow<()> + 'a;
 
 /// Visits the keys from one row to before another that have not expired.
 fn visit(
@@ -145,7 +104,7 @@ fn visit(
     from: &[u8],
     to: &[u8],
     now: Millis,
-    seen: &mut Seen<'_>,
+    seen: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
 ) -> Result<(), EngineError> {
     engine.scan(
         Bound::Included(from),
@@ -153,8 +112,8 @@ fn visit(
         &mut |row, value| {
             let found = key::parse_row(row).zip(Header::split(value));
             match found {
-                Some(((place, key), (header, _))) if header.expires.is_none_or(|at| at > now) => {
-                    seen(place, key, header.expires)
+                Some(((_, key), (header, _))) if header.expires.is_none_or(|at| at > now) => {
+                    seen(key)
                 }
                 _ => ControlFlow::Continue(()),
             }

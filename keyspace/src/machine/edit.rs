@@ -47,6 +47,11 @@ impl<E: Engine> Edit<'_, E> {
         Ok((!gone).then_some(found))
     }
 
+    /// Turns to `key`, and finds out when what stands there expires.
+    pub(super) fn look_up(&mut self, key: &[u8]) -> Result<(), Stop> {
+        self.find(key).map(drop)
+    }
+
     /// Gives the selected key this content.
     #[inline]
     pub(super) fn put(&mut self, expires: Option<Millis>, content: &[u8]) -> Result<(), Stop> {

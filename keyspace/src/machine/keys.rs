@@ -9,7 +9,10 @@ use super::read::Look;
 use super::strings::next;
 use super::{MALFORMED, Stop};
 use crate::command::Args;
+use crate::number;
 use crate::refusal::Refusal;
+use crate::table::Id;
+use crate::value::Form;
 
 /// DEL and UNLINK: how many there were.
 pub(super) fn del<E: Engine>(
@@ -57,6 +60,70 @@ pub(super) fn type_of<E: Engine>(
         found.map_or("none", |found| found.header.kind.name()),
     );
     Ok(())
+}
+
+/// OBJECT ENCODING, REFCOUNT, IDLETIME and FREQ: what Redis would have to say of such a key. When
+/// a key was last used is not kept.
+pub(super) fn object<E: Engine>(
+    look: &mut Look<'_, E>,
+    id: Id,
+    mut args: Args<'_>,
+    reply: &mut Vec<u8>,
+) -> Result<(), Stop> {
+    let Some(found) = look.find(next(&mut args)?)? else {
+        encode::null(reply);
+        return Ok(());
+    };
+    let encoding = Encoding::of(found.header.form, found.content());
+    match id {
+        Id::ObjectEncoding => encode::bulk(reply, encoding.name()),
+        Id::ObjectRefCount => encode::integer(reply, encoding.references()),
+        Id::ObjectIdleTime => encode::integer(reply, 0),
+        _ => {
+            return Err(Refusal::Text(
+                "ERR An LFU maxmemory policy is not selected, access frequency not tracked. \
+                 Please note that when switching between policies at runtime LRU and LFU data \
+                 will take some time to adjust.",
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// How Redis would hold a string.
+enum Encoding {
+    Integer(i64),
+    Embedded,
+    Raw,
+}
+
+impl Encoding {
+    fn of(form: Form, content: &[u8]) -> Encoding {
+        const EMBEDDED_BYTES_MAX: usize = 44;
+        match (form, number::parse(content)) {
+            (Form::Edited, _) => Encoding::Raw,
+            (Form::Whole, Some(integer)) => Encoding::Integer(integer),
+            _ if content.len() <= EMBEDDED_BYTES_MAX => Encoding::Embedded,
+            _ => Encoding::Raw,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Encoding::Integer(_) => "int",
+            Encoding::Embedded => "embstr",
+            Encoding::Raw => "raw",
+        }
+    }
+
+    /// Small integers are shared by everybody, and Redis says so.
+    fn references(&self) -> i64 {
+        match self {
+            Encoding::Integer(0..10_000) => i64::from(i32::MAX),
+            _ => 1,
+        }
+    }
 }
 
 /// FLUSHALL and FLUSHDB: every database, or one.

@@ -23,10 +23,15 @@ mod counting;
 mod dispatch;
 mod edit;
 mod expiry;
+mod float;
 mod keys;
+mod lcs;
+mod long;
+mod moving;
 mod options;
 mod persisted;
 mod read;
+mod scan;
 mod several;
 mod spaces;
 mod strings;
@@ -34,10 +39,13 @@ mod ttl;
 
 use std::cell::RefCell;
 
-use replication::{EntryInfo, Membership, Millis, Position, Query, SEMANTICS, StateMachine};
+use replication::{
+    EntryInfo, LongId, Membership, Millis, Position, Query, SEMANTICS, StateMachine,
+};
 use storage::{Engine, EngineError};
 
 use self::dispatch::{MALFORMED, decode};
+use self::long::Long;
 use self::persisted::State;
 use self::spaces::Spaces;
 use crate::command;
@@ -133,8 +141,10 @@ pub struct Keyspace<E> {
     index_row: Vec<u8>,
     /// Where replies go that nobody wants.
     unwanted: Vec<u8>,
-    /// How full the databases are, until the next change.
+    /// How full the databases are, until the next change, if somebody has asked.
     statistics: RefCell<Option<Vec<DatabaseStatistics>>>,
+    /// Queries that take long.
+    long: Long,
 }
 
 impl<E: Engine> Keyspace<E> {
@@ -164,6 +174,7 @@ impl<E: Engine> Keyspace<E> {
             index_row: Vec::new(),
             unwanted: Vec::new(),
             statistics: RefCell::default(),
+            long: Long::default(),
         };
         keyspace.next_due = expiry::first_due(&keyspace.engine, &keyspace.spaces)?;
         Ok(keyspace)
@@ -191,21 +202,6 @@ impl<E: Engine> Keyspace<E> {
     #[must_use]
     pub fn engine(&self) -> &E {
         &self.engine
-    }
-
-    /// How full each database is that holds keys, in ascending order. Visits every key, unless
-    /// nothing has been written since the last time.
-    ///
-    /// # Errors
-    /// When the engine fails.
-    pub fn statistics(&self) -> Result<Vec<DatabaseStatistics>, KeyspaceError> {
-        let mut cached = self.statistics.borrow_mut();
-        if let Some(statistics) = &*cached {
-            return Ok(statistics.clone());
-        }
-        let counted = counting::statistics(&self.engine, &self.spaces, self.group_time)?;
-        *cached = Some(counted.clone());
-        Ok(counted)
     }
 }
 
@@ -309,16 +305,15 @@ impl<E: Engine> StateMachine for Keyspace<E> {
             group: self.group_time,
             clock,
         };
-        let outcome = decode(query)
-            .map_err(Stop::from)
-            .and_then(|(command, encoded)| {
-                if command.is(flags::WRITE) {
-                    return Err(MALFORMED.into());
-                }
-                self.read(command, encoded, now, reply)
-            });
+        let outcome = decode(query).map_err(Stop::from).and_then(|request| {
+            if request.command.is(flags::WRITE) {
+                return Err(MALFORMED.into());
+            }
+            self.read(&request, now, reply)
+        });
         match outcome {
-            Ok(()) => Ok(Query::Answered),
+            Ok(true) => Ok(Query::Answered),
+            Ok(false) => Ok(Query::Long),
             Err(Stop::Refused(refusal)) => {
                 reply.truncate(start);
                 refusal.write(reply);
@@ -330,6 +325,22 @@ impl<E: Engine> StateMachine for Keyspace<E> {
             }
             Err(Stop::Failed(error)) => Err(error),
         }
+    }
+
+    fn begin_long(&mut self, id: LongId, query: &[u8]) -> Result<(), KeyspaceError> {
+        self.enqueue_long(id, query)
+    }
+
+    fn work(&mut self, answer: &mut dyn FnMut(LongId, &[u8])) -> Result<(), KeyspaceError> {
+        self.work_long(answer)
+    }
+
+    fn has_work(&self) -> bool {
+        !self.long.is_empty()
+    }
+
+    fn cancel_long(&mut self, id: LongId) {
+        self.cancel(id);
     }
 
     fn next_due(&self) -> Option<Millis> {

@@ -176,7 +176,6 @@ impl Spaces {
     }
 
     /// What stood in one database stands in the other.
-    #[cfg_attr(not(test), expect(dead_code, reason = "SWAPDB follows"))]
     pub(super) fn swap(
         &mut self,
         engine: &mut impl Engine,

@@ -11,7 +11,7 @@ use super::{MALFORMED, Stop};
 use crate::command::Args;
 use crate::number;
 use crate::refusal::Refusal;
-use crate::value::Header;
+use crate::value::{Form, Header};
 
 /// The longest string, in bytes. Part of the commands' meaning: `proto-max-bulk-len` is a setting
 /// and must not reach here.
@@ -233,7 +233,7 @@ pub(super) fn getex<E: Engine>(
     let expires = resolve(options.expiry, now, "getex")?;
     let content = found.content();
     encode::bulk(reply, content);
-    let length = content.len();
+    let (header, length) = (found.header, content.len());
     drop(found);
     if expires.is_none() && !options.persist {
         return Ok(());
@@ -241,7 +241,11 @@ pub(super) fn getex<E: Engine>(
     // The content is at the end of the reply, before its line end.
     let end = reply.len() - 2;
     let content = reply.get(end - length..end).unwrap_or_default();
-    put_or_remove(edit, expires, content)
+    if expires.is_some_and(|at| at <= now) {
+        return edit.remove();
+    }
+    Header { expires, ..header }.write(edit.value, content);
+    edit.store(expires)
 }
 
 /// APPEND.
@@ -251,25 +255,77 @@ pub(super) fn append<E: Engine>(
     reply: &mut Vec<u8>,
 ) -> Result<(), Stop> {
     let (key, more) = (next(&mut args)?, next(&mut args)?);
-    let mut value = std::mem::take(edit.value);
-    let expires = match edit.find(key)? {
-        Some(found) => {
-            found.header.write(&mut value, found.content());
-            found.header.expires
-        }
-        None => {
-            Header::string(None).write(&mut value, b"");
-            None
-        }
+    let Some(header) = take(edit, key)? else {
+        edit.put(None, more)?;
+        return length_reply(more.len(), reply);
     };
-    *edit.value = value;
-    let header = if expires.is_some() { 10 } else { 2 };
-    let length = edit.value.len() - header + more.len();
+    let length = edit.value.len() - header.bytes() + more.len();
     if length > STRING_BYTES_MAX {
         return Err(Refusal::TooLong.into());
     }
     edit.value.extend_from_slice(more);
-    edit.store(expires)?;
+    edit.store(header.expires)?;
+    length_reply(length, reply)
+}
+
+/// SETRANGE: what lies between the old end and the offset becomes zeros.
+pub(super) fn setrange<E: Engine>(
+    edit: &mut Edit<'_, E>,
+    mut args: Args<'_>,
+    reply: &mut Vec<u8>,
+) -> Result<(), Stop> {
+    let (key, offset, part) = (next(&mut args)?, next(&mut args)?, next(&mut args)?);
+    let offset = number::parse(offset).ok_or(Refusal::NotInteger)?;
+    let offset =
+        usize::try_from(offset).map_err(|_| Refusal::Text("ERR offset is out of range"))?;
+    let (header, length) = match take(edit, key)? {
+        Some(header) => (header, edit.value.len() - header.bytes()),
+        None => {
+            let header = Header {
+                form: Form::Edited,
+                ..Header::string(None)
+            };
+            header.write(edit.value, b"");
+            (header, 0)
+        }
+    };
+    if part.is_empty() {
+        return length_reply(length, reply);
+    }
+    let end = offset
+        .checked_add(part.len())
+        .filter(|end| *end <= STRING_BYTES_MAX)
+        .ok_or(Refusal::TooLong)?;
+    let at = header.bytes() + offset;
+    if edit.value.len() < at + part.len() {
+        edit.value.resize(at + part.len(), 0);
+    }
+    for (to, from) in edit.value.iter_mut().skip(at).zip(part) {
+        *to = *from;
+    }
+    edit.store(header.expires)?;
+    length_reply(length.max(end), reply)
+}
+
+/// Turns to `key` and copies its whole value, as one that has been edited, to where a new one is
+/// built; its header, if there is such a key.
+fn take<E: Engine>(edit: &mut Edit<'_, E>, key: &[u8]) -> Result<Option<Header>, Stop> {
+    let mut value = std::mem::take(edit.value);
+    let found = edit.find(key).map(|found| {
+        found.map(|found| {
+            let header = Header {
+                form: Form::Edited,
+                ..found.header
+            };
+            header.write(&mut value, found.content());
+            header
+        })
+    });
+    *edit.value = value;
+    found
+}
+
+fn length_reply(length: usize, reply: &mut Vec<u8>) -> Result<(), Stop> {
     encode::integer(reply, i64::try_from(length).unwrap_or(i64::MAX));
     Ok(())
 }

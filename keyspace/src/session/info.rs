@@ -9,8 +9,7 @@ use resp::{Request, encode};
 
 use super::connection::{REDIS_VERSION, mode};
 use crate::host::Host;
-use crate::overview::{MemberInfo, Overview};
-use crate::refusal::Refusal;
+use crate::overview::{DatabaseStatistics, MemberInfo, Overview};
 
 /// The sections in their order, and whether plain INFO shows them.
 const SECTIONS: [(&str, bool); 12] = [
@@ -28,11 +27,8 @@ const SECTIONS: [(&str, bool); 12] = [
     ("keyspace", true),
 ];
 
-pub(super) fn info<H: Host>(
-    request: &Request<'_>,
-    host: &H,
-    reply: &mut Vec<u8>,
-) -> Result<(), Refusal> {
+/// The text of INFO, and whether the databases are to follow, which come last.
+pub(super) fn info<H: Host>(request: &Request<'_>, host: &H) -> (String, bool) {
     let wanted: Vec<String> = request
         .args()
         .skip(1)
@@ -77,12 +73,26 @@ pub(super) fn info<H: Host>(
             "cluster" => {
                 section.field("cluster_enabled", u8::from(host.settings().cluster_enabled))
             }
-            "keyspace" => keyspace(&mut section, host),
+            "keyspace" => return (text, true),
             _ => {}
         }
     }
-    encode::verbatim(reply, *b"txt", text);
-    Ok(())
+    (text, false)
+}
+
+/// The whole reply, with what was counted.
+pub(super) fn with_databases(text: &str, statistics: &[u8]) -> Vec<u8> {
+    let mut text = text.to_string();
+    let mut section = Section(&mut text);
+    for database in DatabaseStatistics::read_all(statistics) {
+        section.line(format_args!(
+            "db{}:keys={},expires={},avg_ttl={}",
+            database.database, database.keys, database.expires, database.average_ttl_ms
+        ));
+    }
+    let mut reply = Vec::new();
+    encode::verbatim(&mut reply, *b"txt", text);
+    reply
 }
 
 struct Section<'a>(&'a mut String);
@@ -217,15 +227,6 @@ fn replication(section: &mut Section<'_>, overview: &Overview) {
     section.field("lockstep_epoch", overview.epoch);
     section.field("lockstep_committed", overview.committed);
     section.field("lockstep_applied", overview.applied);
-}
-
-fn keyspace<H: Host>(section: &mut Section<'_>, host: &H) {
-    for database in host.databases() {
-        section.line(format_args!(
-            "db{}:keys={},expires={},avg_ttl={}",
-            database.database, database.keys, database.expires, database.average_ttl_ms
-        ));
-    }
 }
 
 /// Bytes as Redis shows them to people.

@@ -25,6 +25,7 @@ mod client;
 mod cluster;
 mod config;
 mod connection;
+mod databases;
 mod docs;
 mod info;
 mod introspection;
@@ -41,6 +42,7 @@ use resp::RequestDecoder;
 use self::replies::Kind;
 use self::state::{Block, State};
 use crate::clients::ClientInfo;
+use crate::command::ASK_AGAIN;
 use crate::host::{Host, Outcome, Slot};
 use crate::settings::Settings;
 
@@ -98,6 +100,7 @@ impl Session {
         let bulk_bytes_max = host.settings().proto_max_bulk_len;
         state.limits_stale |= state.bulk_bytes_max != bulk_bytes_max;
         state.bulk_bytes_max = bulk_bytes_max;
+        state.resubmit(host);
         let mut consumed = 0;
         while !state.closing {
             state.block = state.full();
@@ -137,6 +140,21 @@ impl Session {
     /// # Panics
     /// When nothing is awaited under `slot`: a node that answers twice has lost count.
     pub fn complete(&mut self, slot: Slot, index: Option<u64>, outcome: Outcome<'_>) {
+        if let Some(long) = self.state.long.as_mut().filter(|long| long.slot == slot) {
+            match outcome {
+                Outcome::Reply(ASK_AGAIN) => {
+                    long.again = true;
+                    return;
+                }
+                Outcome::Reply(statistics) if !long.prefix.is_empty() => {
+                    let reply = info::with_databases(&long.prefix, statistics);
+                    self.state.long = None;
+                    self.state.replies.complete(slot, Outcome::Reply(&reply));
+                    return;
+                }
+                _ => self.state.long = None,
+            }
+        }
         let kind = self.state.replies.complete(slot, outcome);
         if kind == Kind::Write {
             // Several writes may be under way; they are answered in any order.
@@ -165,6 +183,9 @@ impl Session {
             Some(Block::Reads) => replies.reads == 0,
             Some(Block::Writes) => replies.logged == 0,
             Some(Block::Wait) => replies.waits == 0,
+            Some(Block::Long) => {
+                replies.longs == 0 || self.state.long.as_ref().is_some_and(|long| long.again)
+            }
             Some(Block::Full) => self.state.full().is_none(),
         }
     }

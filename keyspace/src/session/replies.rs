@@ -41,6 +41,10 @@ pub(super) enum Kind {
     Read,
     /// A read that travels in the log.
     LoggedRead,
+    /// A query that everything behind it waits for.
+    Long,
+    /// What INFO says of the databases.
+    Info,
     /// A write.
     Write,
     /// WAIT.
@@ -76,6 +80,8 @@ pub(super) struct Replies {
     pub(super) reads: usize,
     /// Places that await the log.
     pub(super) logged: usize,
+    /// Places that await a query which takes long.
+    pub(super) longs: usize,
     /// Places that await copies.
     pub(super) waits: usize,
     /// What the awaited commands weigh.
@@ -106,6 +112,7 @@ impl Replies {
             first: 0,
             reads: 0,
             logged: 0,
+            longs: 0,
             waits: 0,
             command_bytes: 0,
             early_bytes: 0,
@@ -153,6 +160,7 @@ impl Replies {
         match kind {
             Kind::Read => &mut self.reads,
             Kind::LoggedRead | Kind::Write => &mut self.logged,
+            Kind::Long | Kind::Info => &mut self.longs,
             Kind::Wait | Kind::WaitAof => &mut self.waits,
         }
     }
@@ -246,7 +254,15 @@ fn render(style: Style, reply: &[u8], out: &mut Vec<u8>) {
 /// Writes what an outcome says; whether that is an error.
 fn settle(kind: Kind, style: Style, outcome: Outcome<'_>, out: &mut Vec<u8>) -> bool {
     let error = match (outcome, kind) {
-        (Outcome::Reply(reply), Kind::Read | Kind::LoggedRead | Kind::Write) => {
+        // The keys of a database, of which there may be a million: they look the same in both
+        // protocols, and so does their number.
+        (Outcome::Reply(reply), Kind::Long) => {
+            if !style.silent {
+                out.extend_from_slice(reply);
+            }
+            return reply.first() == Some(&b'-');
+        }
+        (Outcome::Reply(reply), Kind::Read | Kind::LoggedRead | Kind::Write | Kind::Info) => {
             render(style, reply, out);
             return reply.first() == Some(&b'-');
         }

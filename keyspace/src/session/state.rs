@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use resp::{Limits, ProtocolError, Request};
+use resp::{Limits, ProtocolError, Request, encode};
 
 use super::replies::{Kind, Protocol, Replies, Style};
-use super::texts::{unknown_command, unknown_subcommand};
+use super::texts::{help, unknown_command, unknown_subcommand};
 use super::{COMMAND_BYTES_MAX, OUTPUT_BYTES_MAX, OUTSTANDING_MAX};
-use super::{config, connection, info, introspection};
+use super::{config, connection, databases, info, introspection};
 use crate::command;
-use crate::host::{Access, Host, Leadership};
+use crate::host::{Access, Host, Leadership, Slot};
 use crate::key;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
@@ -31,6 +31,8 @@ pub(super) enum Block {
     Writes,
     /// Everything awaits WAIT.
     Wait,
+    /// Everything awaits a query that takes long.
+    Long,
     /// Too much is unanswered, or unread.
     Full,
 }
@@ -75,6 +77,20 @@ pub(super) struct State {
     pub(super) command: Vec<u8>,
     /// A reply of the session's own, reused.
     pub(super) reply: Vec<u8>,
+    /// What is being answered in slices. Nothing else is taken meanwhile.
+    pub(super) long: Option<Long>,
+}
+
+/// A query that takes long.
+#[derive(Debug)]
+pub(super) struct Long {
+    pub(super) slot: Slot,
+    /// What it was submitted as.
+    pub(super) command: Vec<u8>,
+    /// It has been through the log, where there was no time for it: to be submitted again.
+    pub(super) again: bool,
+    /// What INFO says before it comes to the databases.
+    pub(super) prefix: String,
 }
 
 impl State {
@@ -110,6 +126,7 @@ impl State {
             bulk_bytes_max: settings.proto_max_bulk_len,
             command: Vec::new(),
             reply: Vec::new(),
+            long: None,
         }
     }
 
@@ -129,6 +146,9 @@ impl State {
         let replies = &self.replies;
         if replies.waits > 0 {
             return Some(Block::Wait);
+        }
+        if replies.longs > 0 {
+            return Some(Block::Long);
         }
         let unread = replies.output.len() + replies.early_bytes;
         let full = replies.outstanding() >= OUTSTANDING_MAX
@@ -157,6 +177,7 @@ impl State {
             None if matches!(command.id, Id::Wait | Id::WaitAof) => {
                 self.wait(command, request, host)
             }
+            None if command.id == Id::Info => self.info_of_node(command, request, host),
             None => {
                 self.answer(command, request, host);
                 None
@@ -172,6 +193,10 @@ impl State {
         request: &Request<'_>,
         host: &mut H,
     ) -> Option<Block> {
+        if let Err(refusal) = databases::check(command.id, request, host.settings()) {
+            self.refuse(&refusal);
+            return None;
+        }
         let write = command.is(flags::WRITE);
         if host.settings().cluster_enabled
             && let Some(moved) = self.moved(command, request, host)
@@ -182,6 +207,9 @@ impl State {
         let (kind, access) = match write {
             true if self.replies.reads > 0 => return Some(Block::Reads),
             true => (Kind::Write, Access::Write),
+            // In the log there would be no time for it.
+            false if command.is_long() && self.replies.logged > 0 => return Some(Block::Writes),
+            false if command.is_long() => (Kind::Long, Access::Read),
             false if self.replies.logged > 0 => (Kind::LoggedRead, Access::Write),
             false => (Kind::Read, Access::Read),
         };
@@ -191,14 +219,85 @@ impl State {
             _ => self.database,
         };
         let args = request.args().skip(command.words);
-        command::encode(&mut self.command, database, number, args);
+        if command.id == Id::RandomKey {
+            let chance = self.chance(host.now()).to_be_bytes();
+            command::encode(
+                &mut self.command,
+                database,
+                number,
+                [&chance[..]].into_iter(),
+            );
+        } else {
+            command::encode(&mut self.command, database, number, args);
+        }
         let style = self.begin(command);
         let slot = self.replies.expect(kind, style, self.command.len());
         host.submit(slot, access, &self.command);
+        if kind == Kind::Long {
+            self.long = Some(Long {
+                slot,
+                command: self.command.clone(),
+                again: false,
+                prefix: String::new(),
+            });
+        }
         if self.command.capacity() > SCRATCH_BYTES_MAX {
             self.command = Vec::new();
         }
         None
+    }
+
+    /// What differs from command to command and from connection to connection. It decides nothing
+    /// that is replicated.
+    fn chance(&self, now: Duration) -> u64 {
+        let mut mixed = self.id ^ self.commands.rotate_left(32) ^ (now.as_nanos() as u64);
+        for factor in [0xBF58_476D_1CE4_E5B9, 0x94D0_49BB_1331_11EB_u64] {
+            mixed = (mixed ^ (mixed >> 30)).wrapping_add(0x9E37_79B9_7F4A_7C15);
+            mixed = mixed.wrapping_mul(factor);
+        }
+        mixed ^ (mixed >> 31)
+    }
+
+    /// INFO: what it says of the databases may have to be counted.
+    fn info_of_node<H: Host>(
+        &mut self,
+        command: &'static Command,
+        request: &Request<'_>,
+        host: &mut H,
+    ) -> Option<Block> {
+        // Counted on this node, which has applied the connection's writes once they are answered.
+        if self.replies.logged > 0 {
+            return Some(Block::Writes);
+        }
+        let (prefix, databases) = info::info(request, host);
+        let style = self.begin(command);
+        if !databases {
+            let mut reply = Vec::new();
+            encode::verbatim(&mut reply, *b"txt", prefix);
+            self.replies.answer(style, &reply);
+            return None;
+        }
+        let number = Id::DbSize as u16 | command::ALL_DATABASES | command::SETTLED;
+        let mut query = Vec::new();
+        command::encode(&mut query, 0, number, [].into_iter());
+        let slot = self.replies.expect(Kind::Info, style, query.len());
+        host.submit(slot, Access::Local, &query);
+        self.long = Some(Long {
+            slot,
+            command: query,
+            again: false,
+            prefix,
+        });
+        None
+    }
+
+    /// Submits again what the log had no time for.
+    pub(super) fn resubmit<H: Host>(&mut self, host: &mut H) {
+        if let Some(long) = self.long.as_mut().filter(|long| long.again) {
+            long.again = false;
+            command::mark(&mut long.command, command::SETTLED);
+            host.submit(long.slot, Access::Read, &long.command);
+        }
     }
 
     /// Where to ask instead, if this is a cluster to its clients and another node leads.
@@ -296,13 +395,16 @@ impl State {
                 | Id::ConfigResetStat
                 | Id::ConfigRewrite
                 | Id::ConfigHelp => config::config(command.id, request, host, reply),
-                Id::Info => info::info(request, host, reply),
                 Id::Role => {
                     info::role(&host.overview(), reply);
                     Ok(())
                 }
                 Id::Time => {
                     connection::time(host.now(), reply);
+                    Ok(())
+                }
+                Id::ObjectHelp => {
+                    help("object", reply);
                     Ok(())
                 }
                 id => introspection::command(id, request, reply),

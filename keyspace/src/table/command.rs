@@ -162,6 +162,11 @@ impl Command {
         self
     }
 
+    pub(super) const fn summary(mut self, summary: &'static str) -> Self {
+        self.summary = summary;
+        self
+    }
+
     pub(super) const fn arguments(mut self, arguments: &'static str) -> Self {
         self.arguments = arguments;
         self
@@ -187,6 +192,12 @@ impl Command {
         } else {
             len == arity
         }
+    }
+
+    /// Whether it visits every key: it is answered in slices, and only beside the log.
+    #[must_use]
+    pub const fn is_long(&self) -> bool {
+        matches!(self.id, Id::Keys | Id::DbSize)
     }
 
     /// Its number in the log, if it is executed by the state machine.

@@ -233,7 +233,10 @@ mod tests {
              12=pexpire 13=ttl 14=pttl 15=persist 16=type 17=dbsize 18=flushall 19=flushdb \
              20=expireat 21=pexpireat 22=expiretime 23=pexpiretime 24=setnx 25=getset 26=strlen \
              27=append 28=setex 29=psetex 30=getdel 31=unlink 32=touch 33=msetnx 34=getex \
-             35=getrange 36=cluster|countkeysinslot 37=cluster|getkeysinslot"
+             35=getrange 36=cluster|countkeysinslot 37=cluster|getkeysinslot 38=substr \
+             39=setrange 40=incrbyfloat 41=lcs 42=rename 43=renamenx 44=copy 45=move 46=keys \
+             47=scan 48=randomkey 49=swapdb 50=object|encoding 51=object|refcount \
+             52=object|idletime 53=object|freq"
         );
     }
 }

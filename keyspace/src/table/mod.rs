@@ -65,7 +65,7 @@ pub mod flags {
 /// Commands from here on are the session's own and never stand in a log.
 const FIRST_LOCAL: u16 = 0x8000;
 
-/// Which command it is. Up to `ClusterGetKeysInSlot` the values stand in logs: append, never
+/// Which command it is. Up to `ObjectFreq` the values stand in logs: append, never
 /// renumber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
@@ -111,6 +111,22 @@ pub enum Id {
     GetRange = 35,
     ClusterCountKeysInSlot = 36,
     ClusterGetKeysInSlot = 37,
+    SubStr = 38,
+    SetRange = 39,
+    IncrByFloat = 40,
+    Lcs = 41,
+    Rename = 42,
+    RenameNx = 43,
+    Copy = 44,
+    Move = 45,
+    Keys = 46,
+    Scan = 47,
+    RandomKey = 48,
+    SwapDb = 49,
+    ObjectEncoding = 50,
+    ObjectRefCount = 51,
+    ObjectIdleTime = 52,
+    ObjectFreq = 53,
 
     Ping = FIRST_LOCAL,
     Echo,
@@ -162,6 +178,8 @@ pub enum Id {
     ClusterHelp,
     ReadOnly,
     ReadWrite,
+    Object,
+    ObjectHelp,
 }
 
 /// Every command, containers and not their subcommands.

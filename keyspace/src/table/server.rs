@@ -11,7 +11,7 @@ pub(super) const ROWS: &[Command] = &[
         .docs(
             Group::Server,
             "1.0.0",
-            "O(1)",
+            "O(N) where N is the number of keys of all databases, O(1) if nothing has changed",
             "Return the number of keys in the selected database.",
         ),
     Command::new("flushall", Id::FlushAll, -1)
@@ -21,7 +21,7 @@ pub(super) const ROWS: &[Command] = &[
         .docs(
             Group::Server,
             "1.0.0",
-            "O(N) where N is the total number of keys in all databases",
+            "O(N) where N is the number of databases",
             "Remove all keys from all databases.",
         )
         .arguments("[async:oneof(async=ASYNC@4.0.0 sync=SYNC@6.2.0)]"),
@@ -32,10 +32,20 @@ pub(super) const ROWS: &[Command] = &[
         .docs(
             Group::Server,
             "1.0.0",
-            "O(N) where N is the number of keys in the selected database",
+            "O(1)",
             "Remove all keys from the current database.",
         )
         .arguments("[async:oneof(async=ASYNC@4.0.0 sync=SYNC@6.2.0)]"),
+    Command::new("swapdb", Id::SwapDb, 3)
+        .flags(WRITE | FAST)
+        .categories(&["@keyspace", "@dangerous"])
+        .docs(
+            Group::Server,
+            "4.0.0",
+            "O(1)",
+            "Swap two databases.",
+        )
+        .arguments("index1:integer index2:integer"),
     Command::new("command", Id::Command, -1)
         .flags(LOADING | STALE)
         .categories(&["@connection"])

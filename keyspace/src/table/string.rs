@@ -207,4 +207,51 @@ pub(super) const ROWS: &[Command] = &[
             "Get a substring of the string stored at a key.",
         )
         .arguments("key:key#0 start:integer end:integer"),
+    Command::new("substr", Id::SubStr, 4)
+        .flags(READONLY)
+        .categories(&["@string"])
+        .keys(1, 1, 1, &["RO", "access"])
+        .docs(
+            Group::String,
+            "1.0.0",
+            "O(N) where N is the length of the returned string",
+            "Get a substring of the string stored at a key; the older name of GETRANGE.",
+        )
+        .arguments("key:key#0 start:integer end:integer"),
+    Command::new("setrange", Id::SetRange, 4)
+        .flags(WRITE | DENYOOM)
+        .categories(&["@string"])
+        .keys(1, 1, 1, &["RW", "update"])
+        .docs(
+            Group::String,
+            "2.2.0",
+            "O(N) where N is the length of the string that results",
+            "Overwrite part of a string at an offset; what is missing before it becomes zeros.",
+        )
+        .arguments("key:key#0 offset:integer value:string"),
+    Command::new("incrbyfloat", Id::IncrByFloat, 3)
+        .flags(WRITE | DENYOOM | FAST)
+        .categories(&["@string"])
+        .keys(1, 1, 1, &["RW", "access", "update"])
+        .docs(
+            Group::String,
+            "2.6.0",
+            "O(1)",
+            "Increment the number stored at a key by a fraction.",
+        )
+        .arguments("key:key#0 increment:double"),
+    Command::new("lcs", Id::Lcs, -3)
+        .flags(READONLY)
+        .categories(&["@string"])
+        .keys(1, 2, 1, &["RO", "access"])
+        .docs(
+            Group::String,
+            "7.0.0",
+            "O(N*M) where N and M are the lengths of the strings",
+            "Find the longest common subsequence of two strings.",
+        )
+        .arguments(
+            "key1:key#0 key2:key#0 [len=LEN] [idx=IDX] [min-match-len:integer=MINMATCHLEN] \
+             [withmatchlen=WITHMATCHLEN]",
+        ),
 ];

@@ -3,8 +3,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use keyspace::{
-    Access, ClientInfo, DatabaseStatistics, Host, Keyspace, KillFilter, Leadership, MemberInfo,
-    Outcome, Overview, Session, SettingError, Settings, Slot, Wait,
+    Access, ClientInfo, Host, Keyspace, KillFilter, Leadership, MemberInfo, Outcome, Overview,
+    Session, SettingError, Settings, Slot, Wait,
 };
 use replication::{EntryInfo, Epoch, Index, LongId, Millis, Position, Query, StateMachine};
 use storage::{Engine, MemoryEngine};
@@ -92,9 +92,6 @@ impl Host for Node {
     fn overview(&self) -> Overview {
         self.overview.clone()
     }
-    fn databases(&self) -> Vec<DatabaseStatistics> {
-        self.keyspace.statistics().unwrap()
-    }
     fn clients(&self) -> Vec<ClientInfo> {
         self.others.clone()
     }
@@ -140,9 +137,12 @@ impl Node {
     /// Executes one command as the driver would; its reply, and its index if it went through the
     /// log.
     pub(crate) fn execute(&mut self, access: Access, command: &[u8]) -> (Vec<u8>, Option<u64>) {
-        if access == Access::Read {
+        if access != Access::Write {
             let mut reply = Vec::new();
-            let clock = Millis(self.now_ms);
+            let clock = match access {
+                Access::Local => Millis(0),
+                _ => Millis(self.now_ms),
+            };
             match self.keyspace.query(command, clock, &mut reply).unwrap() {
                 Query::Answered => return (reply, None),
                 Query::NeedsTick => {

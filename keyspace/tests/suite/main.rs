@@ -7,6 +7,7 @@ mod cluster;
 mod commands;
 mod connection;
 mod determinism;
+mod differential;
 mod expiry;
 mod harness;
 mod hostile;

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use consensus::{Index, Micros};
 use keyspace::{
-    Access, ClientInfo, DatabaseStatistics, Host, KillFilter, Leadership, Overview, SettingError,
-    Settings, Slot, Wait,
+    Access, ClientInfo, Host, KillFilter, Leadership, Overview, SettingError, Settings, Slot, Wait,
 };
 
 use super::connections::Token;
@@ -37,14 +36,14 @@ impl Host for SessionHost<'_> {
         let (token, now) = (self.token(slot), self.node.now());
         let totals = &mut self.node.totals;
         match access {
-            Access::Read => totals.reads += 1,
+            Access::Read | Access::Local => totals.reads += 1,
             Access::Write => totals.writes += 1,
         }
         if let Some(group) = self.node.data_group() {
-            let replica = group.replica();
             match access {
-                Access::Read => replica.read(now, token, command),
-                Access::Write => replica.submit(now, token, command),
+                Access::Read => group.replica().read(now, token, command),
+                Access::Write => group.replica().submit(now, token, command),
+                Access::Local => group.look(token, command),
             }
         }
     }
@@ -84,12 +83,6 @@ impl Host for SessionHost<'_> {
 
     fn overview(&self) -> Overview {
         self.node.overview()
-    }
-
-    fn databases(&self) -> Vec<DatabaseStatistics> {
-        let group = self.node.hosting.groups().next();
-        let counted = group.map(|(_, group)| group.machine().statistics());
-        counted.and_then(Result::ok).unwrap_or_default()
     }
 
     fn clients(&self) -> Vec<ClientInfo> {
