@@ -8,7 +8,7 @@
 //! and nobody looks at the rows it leaves behind any more. Rows of one slot lie together, so that a
 //! slot can move; within it they lie in the order of a hash, so that SCAN needs no state and
 //! RANDOMKEY can seek. The kind leaves room for the members of collections next to their key.
-//! Spaces end at [`SPACE_MAX`]: what follows is the machine's own.
+//! Spaces end at `FEFF`: what follows is the machine's own.
 //!
 //! Slot and hash stand in persisted rows: neither function may ever change.
 

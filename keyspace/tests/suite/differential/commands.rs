@@ -201,8 +201,9 @@ const PATTERNS: [&[u8]; 20] = [
 
 /// Every key that a command may name, by mistake too.
 pub(super) fn all_keys() -> impl Iterator<Item = Vec<u8>> {
+    const NAMES: [&[u8]; 2] = [b"GET", b"get"];
     let words = KEYS.iter().chain(&VALUES).chain(&HOSTILE);
-    words.chain(&[&b"GET"[..], b"get"]).map(|key| key.to_vec())
+    words.chain(&NAMES).map(|key| key.to_vec())
 }
 
 /// The next command.
