@@ -13,9 +13,10 @@ const WORDS: &str = "a b v 7 -3 0 30 9223372036854775807 EX PX NX XX GET KEEPTTL
 
 const WRITES: &str = "SET SET SET DEL INCR DECR INCRBY DECRBY MSET EXPIRE PEXPIRE PEXPIRE PERSIST \
                       SETNX GETSET APPEND PSETEX GETDEL GETEX MSETNX FLUSHALL FLUSHDB EXPIREAT \
-                      UNLINK";
+                      UNLINK SETRANGE INCRBYFLOAT RENAME RENAMENX COPY MOVE SWAPDB";
 
-const READS: &str = "GET EXISTS MGET TTL PTTL TYPE DBSIZE STRLEN EXPIRETIME GETRANGE TOUCH";
+const READS: &str = "GET EXISTS MGET TTL PTTL TYPE DBSIZE STRLEN EXPIRETIME GETRANGE TOUCH SCAN KEYS \
+                     LCS";
 
 /// A command of the table with arguments that often make sense.
 pub(crate) fn any_command() -> impl Strategy<Value = Vec<String>> {
@@ -39,7 +40,7 @@ fn command_of(names: &'static str) -> impl Strategy<Value = Vec<String>> {
         // An arity that fits more often than chance would have it.
         let arity = usize::from(command.arity.unsigned_abs());
         while args.len() < arity {
-            args.push("40".into());
+            args.push("1".into());
         }
         if command.arity > 0 {
             args.truncate(arity);

@@ -5,12 +5,14 @@
 mod clients;
 mod cluster;
 mod commands;
+mod commands_page;
 mod connection;
 mod determinism;
 mod differential;
 mod expiry;
 mod harness;
 mod hostile;
+mod iteration;
 mod order;
 mod pipelines;
 mod table;
