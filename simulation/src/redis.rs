@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use consensus::Index;
 use keyspace::{
-    Access, ClientInfo, DatabaseStatistics, Host, KillFilter, Leadership, Overview, Session,
-    SettingError, Settings, Slot, Wait,
+    Access, ClientInfo, Host, KillFilter, Leadership, Overview, Session, SettingError, Settings,
+    Slot, Wait,
 };
 use replication::{Failure, Millis};
 use resp::encode;
@@ -334,6 +334,7 @@ impl Host for SessionHost<'_> {
         match access {
             Access::Read => self.gate.read(slot.0, command),
             Access::Write => self.gate.submit(slot.0, command),
+            Access::Local => unreachable!("the simulated clients do not send INFO"),
         }
     }
 
@@ -359,10 +360,6 @@ impl Host for SessionHost<'_> {
 
     fn overview(&self) -> Overview {
         Overview::default()
-    }
-
-    fn databases(&self) -> Vec<DatabaseStatistics> {
-        Vec::new()
     }
 
     fn clients(&self) -> Vec<ClientInfo> {
