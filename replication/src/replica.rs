@@ -98,6 +98,7 @@ pub struct Replica<C: Consensus, T> {
 impl<C: Consensus, T: Copy> Replica<C, T> {
     /// A driver over `core`, whose state machine holds everything up to `applied`.
     pub fn new(core: C, config: Config, membership: Membership, applied: Index) -> Self {
+        let retention = Retention::new(core.status().purged);
         Replica {
             core,
             membership,
@@ -124,7 +125,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             persisted: WriteSeq(0),
             applied,
             durable: applied,
-            retention: Retention::default(),
+            retention,
             outgoing: Outgoing::new(&config.snapshots),
             incoming: None,
             snapshot_bytes_sent: 0,

@@ -41,6 +41,15 @@ pub(crate) struct Retention {
     asked: Option<u64>,
 }
 
+impl Retention {
+    /// For a log that begins after `purged`.
+    pub(crate) fn new(purged: Index) -> Self {
+        let mut retention = Retention::default();
+        retention.size.purge_to(purged);
+        retention
+    }
+}
+
 impl<C: Consensus, T: Copy> Replica<C, T> {
     /// A crash at this moment would leave everything up to `index` in the state machine.
     pub fn durable(&mut self, now: Micros, index: Index) {
@@ -55,7 +64,9 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
 
     /// What the log held when this node started: entries up to `last` in so many bytes.
     pub fn log_holds(&mut self, last: Index, bytes: u64) {
-        self.retention.size.put(last, bytes);
+        if last > self.retention.size.last {
+            self.retention.size.put(last, bytes);
+        }
     }
 
     /// The bytes of the log that the state machine does not hold durably, about.

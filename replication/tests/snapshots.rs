@@ -94,6 +94,28 @@ fn a_host_that_has_no_snapshot_fails_every_peer_that_waits() {
 }
 
 #[test]
+fn what_fails_is_not_tried_again_with_every_heartbeat() {
+    let mut bench = Bench::leading();
+    bench.tell(Script::SendSnapshot(PEER));
+    bench.turn();
+    bench.replica.snapshot_failed(bench.now);
+    bench.tell(Script::SendSnapshot(PEER));
+    assert_eq!(bench.turn(), []);
+    bench.pass(2_000);
+    bench.tell(Script::SendSnapshot(PEER));
+    assert_eq!(bench.turn(), [take(0)]);
+    let meta = meta(9, 100);
+    let mut bench = offering(&meta);
+    let (id, end) = (meta.id, SnapshotEnd::Failed);
+    bench.hear(PEER, Message::SnapshotDone { id, end });
+    bench.tell(Script::SendSnapshot(PEER));
+    assert_eq!(bench.turn(), []);
+    bench.pass(2_000);
+    bench.tell(Script::SendSnapshot(PEER));
+    assert_eq!(bench.turn(), [Seen::Offer(PEER, meta.id)]);
+}
+
+#[test]
 fn asking_again_changes_nothing_while_one_is_under_way() {
     let meta = meta(9, 100);
     let mut bench = offering(&meta);

@@ -22,6 +22,8 @@ pub(crate) struct Outgoing {
     peers: BTreeMap<NodeId, Sending>,
     /// Below this a peer has said that no snapshot helps it.
     needs: BTreeMap<NodeId, Index>,
+    /// Before this there is no point in trying again.
+    not_before: BTreeMap<NodeId, Micros>,
     /// Whether the host is finding or making one.
     taking: bool,
     budget: Budget,
@@ -89,6 +91,7 @@ impl Outgoing {
         Outgoing {
             peers: BTreeMap::new(),
             needs: BTreeMap::new(),
+            not_before: BTreeMap::new(),
             taking: false,
             budget: Budget::new(config.bytes_per_second, burst),
         }
@@ -121,7 +124,9 @@ impl Outgoing {
 impl<C: Consensus, T: Copy> Replica<C, T> {
     /// The protocol says that `to` needs a snapshot.
     pub(crate) fn send_snapshot(&mut self, now: Micros, to: NodeId) {
-        if !self.connected.contains(&to) {
+        let not_before = self.outgoing.not_before.get(&to);
+        let too_early = not_before.is_some_and(|at| now < *at);
+        if too_early || !self.connected.contains(&to) {
             return self.snapshot_sent(now, to, Index::ZERO, SnapshotOutcome::Failed);
         }
         let needs = self.outgoing.needs.get(&to).copied().unwrap_or_default();
@@ -157,10 +162,11 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         }
     }
 
-    /// The host has none and cannot make one now. The protocol tries again at the pace of heartbeats.
+    /// The host has none and cannot make one now. It is asked again after a while.
     pub fn snapshot_failed(&mut self, now: Micros) {
         self.outgoing.taking = false;
         for (to, _) in self.taking() {
+            self.hold_off(to, now + self.config.snapshots.ask_again);
             self.end_sending(now, to, Index::ZERO, SnapshotOutcome::Failed);
         }
     }
@@ -255,9 +261,13 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             SnapshotEnd::Corrupt => {
                 let task = SnapshotTask::Suspect { id };
                 self.actions.push_back(Action::Snapshot(task));
+                self.hold_off(from, now + self.config.snapshots.patience);
                 self.end_sending(now, from, index, SnapshotOutcome::Failed);
             }
-            SnapshotEnd::Failed => self.keep(now, from),
+            SnapshotEnd::Failed => {
+                self.hold_off(from, now + self.config.snapshots.ask_again);
+                self.keep(now, from);
+            }
         }
     }
 
@@ -301,6 +311,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
     pub(crate) fn abandon_sending(&mut self) {
         let peers = std::mem::take(&mut self.outgoing.peers);
         self.outgoing.needs.clear();
+        self.outgoing.not_before.clear();
         for (to, sending) in peers {
             if let Stage::Offered(Pulled { meta, .. }) = sending.stage {
                 self.send(to, Message::SnapshotGone { id: meta.id });
@@ -376,6 +387,11 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
 
     fn put_stage(&mut self, at: Micros, to: NodeId, stage: Stage) {
         self.outgoing.peers.insert(to, Sending { stage, at });
+    }
+
+    /// The protocol would try again with the next heartbeat, and to no avail.
+    fn hold_off(&mut self, to: NodeId, until: Micros) {
+        self.outgoing.not_before.insert(to, until);
     }
 
     /// It failed for now; the file stays.
