@@ -9,6 +9,7 @@
 //! DIR/identity.toml   who this is; replaced as a whole, never edited in place
 //! DIR/lock            held while a process has the directory open
 //! DIR/log/            the segmented log
+//! DIR/groups/N/       the engine of group N, and its snapshots
 //! ```
 //!
 //! Invariants: nothing is reported that is not durable: neither the counter of this start nor the
@@ -25,6 +26,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use consensus::{DiskId, NodeId};
+use storage::GroupId;
 
 use crate::config::Config;
 pub(crate) use error::DirectoryError;
@@ -77,6 +79,11 @@ impl Directory {
     /// Where the log of all groups goes. May not exist yet.
     pub(crate) fn log(&self) -> PathBuf {
         self.path.join("log")
+    }
+
+    /// Where the engine and the snapshots of a group go. May not exist yet.
+    pub(crate) fn group(&self, group: GroupId) -> PathBuf {
+        self.path.join("groups").join(group.0.to_string())
     }
 
     /// This disk. Never zero.

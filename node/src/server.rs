@@ -14,6 +14,7 @@ mod connections;
 mod event_loop;
 mod hosting;
 mod log_thread;
+mod recover;
 mod session_host;
 mod view;
 
@@ -26,22 +27,22 @@ use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use consensus::{Consensus as _, DiskId, Membership, Micros, NodeId};
-use consensus_raft::Raft;
-use keyspace::{Keyspace, KeyspaceError, Settings};
-use replication::{Group, RecordError, Replica, StateMachine as _, to_recovered};
-use storage::{GroupId, LogError, LogRead, LogStore, MemoryEngine, RealDisk, SegmentedLog};
+use consensus::{DiskId, Micros, NodeId};
+use keyspace::Settings;
+use storage::{Backend, Engine, GroupId, MemoryBackend};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use transport::Transport as _;
 use transport::tcp::{BindError, TcpTransport};
 
 use crate::admin::AdminRequest;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::directory::Directory;
 pub(crate) use event_loop::LoopError;
-use event_loop::{Loop, Machine, NodeGroup, Shared};
+use event_loop::{Loop, Shared};
 use hosting::Hosting;
+pub(crate) use recover::RecoverError;
+use recover::{Recovered, recover};
 use view::Facts;
 
 /// The one group of this release.
@@ -69,15 +70,9 @@ pub(crate) enum ServerError {
     /// The peers' address cannot be listened on.
     #[error("cannot listen for peers: {0}; choose another --peer-listen")]
     Peers(#[from] BindError),
-    /// The log cannot be opened.
-    #[error("cannot open the log: {0}")]
-    Open(#[source] LogError),
-    /// The log holds what this build cannot read.
-    #[error("cannot read the log: {0}")]
-    Record(#[from] RecordError),
-    /// The keys cannot be opened.
-    #[error("cannot open the keys: {0}")]
-    Keys(#[from] KeyspaceError),
+    /// What the disk holds cannot be used.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
     /// The operating system refused.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
@@ -93,13 +88,27 @@ pub(crate) async fn run(
     admin: mpsc::Receiver<AdminRequest>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServerError> {
+    match config.engine {
+        config::Engine::Memory => serve(MemoryBackend, config, directory, admin, shutdown).await,
+    }
+}
+
+async fn serve(
+    backend: impl Backend,
+    config: Config,
+    directory: Directory,
+    admin: mpsc::Receiver<AdminRequest>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServerError> {
     end_at_a_panic();
     let listener = listen(config.client_listen)?;
-    let log = SegmentedLog::open(RealDisk::open(directory.log())?, Default::default())
-        .map_err(ServerError::Open)?;
     let facts = facts(&config, &directory);
     let settings = settings(&config, &directory);
-    let (group, log) = recover(&config, directory.boot(), log)?;
+    let Recovered {
+        group,
+        log,
+        files: _files,
+    } = recover(&config, &directory, backend)?;
     let (requests, events) = log_thread::start(log)?;
     let state = Loop::new(Hosting::new(vec![group], requests), settings, facts);
     let shared = Shared::new(state);
@@ -118,8 +127,8 @@ pub(crate) async fn run(
 }
 
 /// The loop: take in all there is, then end the turn.
-async fn rounds(
-    shared: Rc<Shared>,
+async fn rounds<E: Engine>(
+    shared: Rc<Shared<E>>,
     mut transport: TcpTransport,
     mut log: log_thread::LogEvents,
     mut admin: mpsc::Receiver<AdminRequest>,
@@ -169,7 +178,7 @@ async fn rounds(
 }
 
 /// Accepts clients for as long as the node runs.
-async fn accept(shared: Rc<Shared>, listener: TcpListener) {
+async fn accept<E: Engine>(shared: Rc<Shared<E>>, listener: TcpListener) {
     loop {
         let accepted = match listener.accept().await {
             Ok((socket, _)) => shared.accept(socket),
@@ -194,44 +203,6 @@ fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
     socket.set_reuseaddr(true).map_err(failed)?;
     socket.bind(address).map_err(failed)?;
     socket.listen(BACKLOG).map_err(failed)
-}
-
-/// Puts the group together from what the disk holds.
-fn recover<L: LogStore>(
-    config: &Config,
-    boot: u64,
-    mut log: L,
-) -> Result<(NodeGroup, L), ServerError> {
-    let members = Membership::of_voters(config.members());
-    let machine: Machine = Keyspace::open(MemoryEngine::default())?;
-    let applied = machine.applied();
-    let found = log.recovered(DATA_GROUP);
-    if found.damaged {
-        tracing::error!(
-            "the log has lost entries: this node neither votes nor stands for election"
-        );
-    }
-    let mut failed = None;
-    let read_one = |index| match log.read(DATA_GROUP, index, index, 0) {
-        Ok(LogRead::Records(records)) => records.into_iter().next(),
-        Ok(_) => None,
-        Err(error) => {
-            failed = Some(error);
-            None
-        }
-    };
-    let recovered = to_recovered(found, members.clone(), applied, read_one)?;
-    if let Some(error) = failed {
-        return Err(ServerError::Open(error));
-    }
-    let mut raft = consensus_raft::Config::new(config.node);
-    raft.heartbeat_interval = micros(config.heartbeat);
-    raft.election_timeout = micros(config.election_timeout);
-    let core = Raft::new(raft, random(), recovered);
-    let mut driver = replication::Config::new(config.node, boot);
-    driver.hold = micros(config.hold);
-    let replica = Replica::new(core, driver, members, applied.index);
-    Ok((Group::new(replica, machine), log))
 }
 
 async fn transport(config: &Config, directory: Directory) -> Result<TcpTransport, ServerError> {

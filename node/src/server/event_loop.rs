@@ -12,9 +12,9 @@ use std::task::{Context, Poll};
 
 use consensus::Micros;
 use consensus_raft::Raft;
-use keyspace::{Keyspace, Session, Settings};
+use keyspace::{Keyspace, KeyspaceError, Session, Settings};
 use replication::{Group, Millis};
-use storage::{GroupId, MemoryEngine};
+use storage::{Engine, GroupId};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -31,16 +31,14 @@ const READ_BYTES: usize = 64 << 10;
 /// How often sessions may go on within one turn before the loop looks at its sockets again.
 const RESUMES_MAX: usize = 16;
 
-/// The state machine of this build.
-pub(super) type Machine = Keyspace<MemoryEngine>;
-/// A group of this build.
-pub(super) type NodeGroup = Group<Raft, Machine, Token>;
+/// A group of a node.
+pub(super) type NodeGroup<E> = Group<Raft, Keyspace<E>, Token>;
 /// Why the loop cannot go on.
-pub(crate) type LoopError = HostingError<<Machine as replication::StateMachine>::Error>;
+pub(crate) type LoopError = HostingError<KeyspaceError>;
 
 /// The state of the loop.
-pub(super) struct Loop {
-    pub(super) hosting: Hosting<Raft, Machine, Token>,
+pub(super) struct Loop<E> {
+    pub(super) hosting: Hosting<Raft, Keyspace<E>, Token>,
     pub(super) connections: Connections,
     pub(super) settings: Settings,
     pub(super) facts: Facts,
@@ -52,15 +50,15 @@ pub(super) struct Loop {
 }
 
 /// The loop's state as its tasks share it.
-pub(super) struct Shared {
-    pub(super) state: RefCell<Loop>,
+pub(super) struct Shared<E> {
+    pub(super) state: RefCell<Loop<E>>,
     /// A turn is due.
     pub(super) turn_due: Notify,
 }
 
-impl Loop {
+impl<E: Engine> Loop<E> {
     pub(super) fn new(
-        groups: Hosting<Raft, Machine, Token>,
+        groups: Hosting<Raft, Keyspace<E>, Token>,
         settings: Settings,
         facts: Facts,
     ) -> Self {
@@ -77,7 +75,7 @@ impl Loop {
     }
 
     /// The group in which commands of database 0 run.
-    pub(super) fn data_group(&mut self) -> Option<&mut NodeGroup> {
+    pub(super) fn data_group(&mut self) -> Option<&mut NodeGroup<E>> {
         self.hosting.group(GroupId(0))
     }
 
@@ -176,8 +174,8 @@ impl Loop {
     }
 }
 
-impl Shared {
-    pub(super) fn new(state: Loop) -> Rc<Self> {
+impl<E: Engine> Shared<E> {
+    pub(super) fn new(state: Loop<E>) -> Rc<Self> {
         Rc::new(Shared {
             state: RefCell::new(state),
             turn_due: Notify::new(),

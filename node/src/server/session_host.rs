@@ -6,19 +6,20 @@ use consensus::{Index, Micros};
 use keyspace::{
     Access, ClientInfo, Host, KillFilter, Leadership, Overview, SettingError, Settings, Slot, Wait,
 };
+use storage::Engine;
 
 use super::connections::Token;
 use super::event_loop::Loop;
 
 /// The loop, as the session of one connection sees it.
-pub(super) struct SessionHost<'a> {
-    node: &'a mut Loop,
+pub(super) struct SessionHost<'a, E> {
+    node: &'a mut Loop<E>,
     key: usize,
     id: u64,
 }
 
-impl<'a> SessionHost<'a> {
-    pub(super) fn new(node: &'a mut Loop, key: usize, id: u64) -> Self {
+impl<'a, E: Engine> SessionHost<'a, E> {
+    pub(super) fn new(node: &'a mut Loop<E>, key: usize, id: u64) -> Self {
         SessionHost { node, key, id }
     }
 
@@ -31,7 +32,7 @@ impl<'a> SessionHost<'a> {
     }
 }
 
-impl Host for SessionHost<'_> {
+impl<E: Engine> Host for SessionHost<'_, E> {
     fn submit(&mut self, slot: Slot, access: Access, command: &[u8]) {
         let (token, now) = (self.token(slot), self.node.now());
         let totals = &mut self.node.totals;

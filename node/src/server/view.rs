@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use consensus::{NodeId, Role};
 use keyspace::{Counters, MemberInfo, Overview, Session};
+use storage::Engine;
 
 use super::event_loop::Loop;
 use crate::config::HostPort;
@@ -60,7 +61,7 @@ struct Usage {
     cpu_system_s: f64,
 }
 
-impl Loop {
+impl<E: Engine> Loop<E> {
     /// For INFO, CLUSTER and ROLE.
     pub(super) fn overview(&self) -> Overview {
         let facts = &self.facts;

@@ -1,0 +1,103 @@
+//! From what the disk holds to a group that can go on: the log, the engine, and how the two fit.
+//!
+//! The engine may be behind the log, which is then replayed, or ahead of it, when the log was cut and
+//! a snapshot had been installed before a crash; the protocol decides which, from what it is told.
+
+use consensus::{Consensus as _, Membership};
+use consensus_raft::Raft;
+use keyspace::{Keyspace, KeyspaceError};
+use replication::{Group, RecordError, Replica, StateMachine as _, to_recovered};
+use storage::{
+    Backend, DirectoryError, GroupDirectory, LogError, LogRead, LogStore as _, RealDisk,
+    SegmentedLog,
+};
+
+use super::event_loop::NodeGroup;
+use super::{DATA_GROUP, micros, random};
+use crate::config::Config;
+use crate::directory::Directory;
+
+/// A node's group and its log, ready to go on.
+pub(super) struct Recovered<B: Backend> {
+    pub(super) group: NodeGroup<B::Engine>,
+    pub(super) log: SegmentedLog<RealDisk>,
+    pub(super) files: GroupDirectory<RealDisk, B>,
+}
+
+/// Why what the disk holds cannot be used.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecoverError {
+    /// A directory cannot be opened.
+    #[error("cannot open {path}: {source}")]
+    Disk {
+        /// Which.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The log cannot be opened.
+    #[error("cannot open the log: {0}")]
+    Log(#[from] LogError),
+    /// The log holds what this build cannot read.
+    #[error("cannot read the log: {0}")]
+    Record(#[from] RecordError),
+    /// The engine, or the snapshot it starts from, cannot be opened.
+    #[error(transparent)]
+    Group(#[from] DirectoryError),
+    /// The engine holds what this build cannot read.
+    #[error("cannot open the keys: {0}")]
+    Keys(#[from] KeyspaceError),
+}
+
+/// Puts the group together from what the disk holds.
+pub(super) fn recover<B: Backend>(
+    config: &Config,
+    directory: &Directory,
+    backend: B,
+) -> Result<Recovered<B>, RecoverError> {
+    let open = |path: &std::path::Path| {
+        RealDisk::open(path).map_err(|source| RecoverError::Disk {
+            path: path.display().to_string(),
+            source,
+        })
+    };
+    let mut log = SegmentedLog::open(open(&directory.log())?, Default::default())?;
+    let path = directory.group(DATA_GROUP);
+    let files = GroupDirectory::open(open(&path)?, path, DATA_GROUP, backend)?;
+    let (engine, _) = files.open_engine()?;
+    let machine = Keyspace::open(engine)?;
+    let applied = machine.applied();
+    let members = match machine.membership() {
+        known if known.members.is_empty() => Membership::of_voters(config.members()),
+        known => known.clone(),
+    };
+    let found = log.recovered(DATA_GROUP);
+    if found.damaged {
+        tracing::error!(
+            "the log has lost entries: this node neither votes nor stands for election"
+        );
+    }
+    let mut failed = None;
+    let read_one = |index| match log.read(DATA_GROUP, index, index, 0) {
+        Ok(LogRead::Records(records)) => records.into_iter().next(),
+        Ok(_) => None,
+        Err(error) => {
+            failed = Some(error);
+            None
+        }
+    };
+    let recovered = to_recovered(found, members.clone(), applied, read_one)?;
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let mut raft = consensus_raft::Config::new(config.node);
+    raft.heartbeat_interval = micros(config.heartbeat);
+    raft.election_timeout = micros(config.election_timeout);
+    let core = Raft::new(raft, random(), recovered);
+    let mut driver = replication::Config::new(config.node, directory.boot());
+    driver.hold = micros(config.hold);
+    let replica = Replica::new(core, driver, members, applied.index);
+    let group = Group::new(replica, machine);
+    Ok(Recovered { group, log, files })
+}
