@@ -16,7 +16,7 @@ mod value;
 
 pub use clients::{ClientInfo, KillFilter};
 pub use host::{Access, Host, Leadership, Outcome, Slot, Wait};
-pub use machine::{Keyspace, KeyspaceError};
+pub use machine::{Keyspace, KeyspaceError, frozen_at};
 pub use overview::{Counters, DatabaseStatistics, MemberInfo, Overview};
 pub use session::{Session, SessionCounters};
 pub use settings::{SettingError, Settings};

@@ -44,6 +44,12 @@ pub(crate) struct Config {
     pub(crate) dir: PathBuf,
     /// What holds the keys.
     pub(crate) engine: Engine,
+    /// What an engine on disk may keep in memory, in bytes.
+    #[cfg_attr(
+        not(feature = "rocksdb"),
+        expect(dead_code, reason = "no engine on disk was built in")
+    )]
+    pub(crate) engine_memory: usize,
     /// How copies are kept in step.
     pub(crate) mode: Mode,
     /// Where clients connect.
@@ -107,6 +113,7 @@ impl Config {
             cluster: layers.parse("cluster", "a name or 32 hex digits", value::cluster)?,
             dir: layers.parse("dir", "a directory", value::path)?,
             engine: read::engine(layers)?,
+            engine_memory: layers.parse("engine-memory", BYTES, value::some_bytes)?,
             mode: read::mode(layers)?,
             client_listen,
             client_advertise: read::advertised(layers, client_listen, own.as_ref())?,

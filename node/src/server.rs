@@ -16,6 +16,7 @@ mod hosting;
 mod log_thread;
 mod recover;
 mod session_host;
+mod snapshots;
 mod view;
 
 use std::collections::hash_map::RandomState;
@@ -30,6 +31,8 @@ use std::time::{Duration, Instant};
 use consensus::{DiskId, Micros, NodeId};
 use keyspace::Settings;
 use storage::{Backend, Engine, GroupId, MemoryBackend};
+#[cfg(feature = "rocksdb")]
+use storage::{RocksBackend, RocksResources};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use transport::Transport as _;
@@ -43,6 +46,7 @@ use event_loop::{Loop, Shared};
 use hosting::Hosting;
 pub(crate) use recover::RecoverError;
 use recover::{Recovered, recover};
+use snapshots::{SnapshotEvents, Snapshots};
 use view::Facts;
 
 /// The one group of this release.
@@ -90,6 +94,13 @@ pub(crate) async fn run(
 ) -> Result<(), ServerError> {
     match config.engine {
         config::Engine::Memory => serve(MemoryBackend, config, directory, admin, shutdown).await,
+        #[cfg(feature = "rocksdb")]
+        config::Engine::RocksDb => {
+            let resources =
+                RocksResources::new(config.engine_memory).map_err(RecoverError::from)?;
+            let backend = RocksBackend::new(resources);
+            serve(backend, config, directory, admin, shutdown).await
+        }
     }
 }
 
@@ -104,16 +115,26 @@ async fn serve(
     let listener = listen(config.client_listen)?;
     let facts = facts(&config, &directory);
     let settings = settings(&config, &directory);
+    let keeps = backend.keeps();
     let Recovered {
-        group,
+        mut group,
         log,
-        files: _files,
+        files,
+        newest,
     } = recover(&config, &directory, backend)?;
-    let (requests, events) = log_thread::start(log)?;
-    let state = Loop::new(Hosting::new(vec![group], requests), settings, facts);
-    let shared = Shared::new(state);
+    let (requests, log_events) = log_thread::start(log)?;
+    let (snapshots, snapshot_events) = Snapshots::start(files, keeps, newest)?;
+    let begun = snapshots.begin(Micros(0), &mut group);
+    begun.map_err(RecoverError::from)?;
+    let hosting = Hosting::new(vec![group], requests);
+    let shared = Shared::new(Loop::new(hosting, snapshots, settings, facts));
     let transport = transport(&config, directory).await?;
-    let rounds = rounds(Rc::clone(&shared), transport, events, admin);
+    let reports = Reports {
+        log: log_events,
+        snapshots: snapshot_events,
+        admin,
+    };
+    let rounds = rounds(Rc::clone(&shared), transport, reports);
     tokio::task::LocalSet::new()
         .run_until(async {
             tokio::task::spawn_local(accept(Rc::clone(&shared), listener));
@@ -126,14 +147,26 @@ async fn serve(
         .await
 }
 
+/// What other threads and tasks tell the loop.
+struct Reports<E> {
+    log: log_thread::LogEvents,
+    snapshots: SnapshotEvents<E>,
+    admin: mpsc::Receiver<AdminRequest>,
+}
+
 /// The loop: take in all there is, then end the turn.
 async fn rounds<E: Engine>(
     shared: Rc<Shared<E>>,
     mut transport: TcpTransport,
-    mut log: log_thread::LogEvents,
-    mut admin: mpsc::Receiver<AdminRequest>,
+    mut reports: Reports<E>,
 ) -> Result<(), ServerError> {
+    let Reports {
+        log,
+        snapshots,
+        admin,
+    } = &mut reports;
     let (mut log_events, mut peer_events) = (Vec::new(), Vec::new());
+    let mut snapshot_events = Vec::new();
     let mut published = Instant::now();
     let mut alarm = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
     loop {
@@ -141,6 +174,7 @@ async fn rounds<E: Engine>(
             biased;
             () = log.receive(&mut log_events) => None,
             () = transport.receive(&mut peer_events) => None,
+            () = snapshots.receive(&mut snapshot_events) => None,
             () = shared.turn_due.notified() => None,
             request = admin.recv(), if !admin.is_closed() || !admin.is_empty() => request,
             () = &mut alarm => None,
@@ -151,6 +185,7 @@ async fn rounds<E: Engine>(
             let (now, _) = state.clock.read();
             state.hosting.take_log_events(now, &mut log_events)?;
             state.hosting.take_peer_events(now, &mut peer_events);
+            state.take_snapshot_events(now, &mut snapshot_events)?;
             if state.turn(&mut transport)? {
                 shared.turn_due.notify_one();
             }
@@ -158,12 +193,13 @@ async fn rounds<E: Engine>(
                 published = Instant::now();
                 state.publish();
                 state.close_silent();
+                state.look_at_snapshots()?;
             }
             if let Some(AdminRequest::Status(reply)) = asked {
                 // Whoever asked may have gone.
                 let _ = reply.send(state.node_status());
             }
-            let next = state.hosting.deadline().map(|at| state.clock.instant(at));
+            let next = state.deadline().map(|at| state.clock.instant(at));
             let publish = published + PUBLISH_EVERY;
             let deadline = next.map_or(publish, |next| next.min(publish));
             (deadline, state.hosting.has_work())

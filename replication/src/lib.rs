@@ -30,7 +30,10 @@ pub use machine::{EntryInfo, LongId, Millis, Query, StateMachine};
 pub use message::{Failure, ForwardId, Frame, FrameError, Message};
 pub use queue::Waiting;
 pub use reads::ReadBatch;
-pub use records::{RecordError, to_fetched, to_log, to_recovered};
+pub use records::{
+    RecordError, from_snapshot_meta, to_fetched, to_log, to_recovered, to_snapshot_id,
+    to_snapshot_meta, to_snapshot_start,
+};
 pub use replica::Replica;
 pub use transfer::{InstallFailure, SnapshotEnd, SnapshotId, SnapshotMeta, SnapshotTask};
 pub use waits::{Held, Wait};

@@ -9,6 +9,8 @@ use consensus::{
 };
 use storage::{LogRead, Record, RecoveredLog};
 
+use crate::transfer::{SnapshotId, SnapshotMeta};
+
 const BLANK: u8 = 0;
 const BATCH: u8 = 1;
 const MEMBERSHIP: u8 = 2;
@@ -105,6 +107,55 @@ pub fn to_recovered(
         memberships,
         applied,
         damaged,
+    })
+}
+
+/// What a snapshot's file is called, in its own terms.
+#[must_use]
+pub fn to_snapshot_id(id: SnapshotId) -> storage::SnapshotId {
+    storage::SnapshotId {
+        index: id.at.index.0,
+        epoch: to_log_epoch(id.at.epoch),
+        digest: id.digest,
+    }
+}
+
+/// What a snapshot's file says of itself.
+#[must_use]
+pub fn to_snapshot_meta(group: storage::GroupId, meta: &SnapshotMeta) -> storage::SnapshotMeta {
+    storage::SnapshotMeta {
+        id: to_snapshot_id(meta.id),
+        group,
+        membership: encode(&meta.membership),
+        bytes: meta.bytes,
+    }
+}
+
+/// What a snapshot is begun with: where it stands, and who the members are.
+#[must_use]
+pub fn to_snapshot_start(at: Position, membership: &Membership) -> ((u64, storage::Epoch), Bytes) {
+    ((at.index.0, to_log_epoch(at.epoch)), encode(membership))
+}
+
+/// What the driver knows of a snapshot, from its file.
+///
+/// # Errors
+/// When its members cannot be read.
+pub fn from_snapshot_meta(meta: &storage::SnapshotMeta) -> Result<SnapshotMeta, RecordError> {
+    let index = meta.id.index;
+    let at = Position {
+        index: Index(index),
+        epoch: to_epoch(meta.id.epoch),
+    };
+    let membership = rmp_serde::from_slice(&meta.membership)
+        .map_err(|source| RecordError::Membership { index, source })?;
+    Ok(SnapshotMeta {
+        id: SnapshotId {
+            at,
+            digest: meta.id.digest,
+        },
+        membership,
+        bytes: meta.bytes,
     })
 }
 

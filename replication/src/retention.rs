@@ -69,6 +69,12 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         }
     }
 
+    /// From now on the state machine is to be persisted when the log is ahead of it by so many
+    /// bytes: where that means a snapshot of everything, it should grow with the data.
+    pub fn persist_after(&mut self, bytes: u64) {
+        self.config.log.persist_bytes = bytes;
+    }
+
     /// The bytes of the log that the state machine does not hold durably, about.
     #[must_use]
     pub fn log_bytes_not_durable(&self) -> u64 {

@@ -28,7 +28,7 @@ use fjall::{
 
 use crate::backend::Backend;
 use crate::engine::{Engine, EngineError, Visit};
-use crate::frozen::{Flush, Frozen, Rows};
+use crate::frozen::{Flush, Frozen, FrozenRows, Rows};
 use crate::staged::{Found, Staged};
 
 /// How much a memtable holds at most.
@@ -359,6 +359,14 @@ struct View {
     last: Option<Vec<u8>>,
     ended: bool,
     _db: Database,
+}
+
+impl FrozenRows for View {
+    fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        let found = self.view.get(&self.rows, key);
+        let found = found.map_err(failed("read a key"))?;
+        Ok(found.map(|value| value.to_vec()))
+    }
 }
 
 impl Rows for View {

@@ -22,7 +22,7 @@ pub enum Frozen {
     /// Read it on any thread; dropping it ends it. It is exactly what one commit left: the last one
     /// before it was frozen or, if the engine takes its time to make the view, one after that. Its
     /// own rows tell which.
-    Apart(Box<dyn Rows>),
+    Apart(Box<dyn FrozenRows>),
 }
 
 /// Rows in ascending order of their keys, a slice at a time.
@@ -38,6 +38,15 @@ pub trait Rows: Send {
         max_bytes: usize,
         visit: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<bool, EngineError>;
+}
+
+/// A view that is read apart: its rows in order, and any of them by its key.
+pub trait FrozenRows: Rows {
+    /// The value of `key` in this view.
+    ///
+    /// # Errors
+    /// Those of [`read`](Rows::read).
+    fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
 }
 
 /// What became of a request to make durable what is committed.
@@ -93,5 +102,17 @@ impl Rows for CopiedRows {
             }
         }
         Ok(self.rows.len() > 0)
+    }
+}
+
+impl FrozenRows for CopiedRows {
+    /// Only what was not read yet is still there.
+    fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        let rows = self.rows.as_slice();
+        let found = rows.binary_search_by(|(at, _)| at.as_slice().cmp(key));
+        Ok(found
+            .ok()
+            .and_then(|at| rows.get(at))
+            .map(|(_, value)| value.clone()))
     }
 }

@@ -43,7 +43,7 @@ pub use disk::{
 pub use engine::{Engine, EngineError};
 #[cfg(feature = "fjall")]
 pub use fjall_engine::{FjallBackend, FjallEngine, FjallValue};
-pub use frozen::{CopiedRows, Flush, Frozen, Rows, ViewId};
+pub use frozen::{CopiedRows, Flush, Frozen, FrozenRows, Rows, ViewId};
 pub use log::{
     Epoch, GroupId, GroupWrite, LogError, LogOp, LogRead, LogStore, MemoryLog, Record, RecoveredLog,
 };

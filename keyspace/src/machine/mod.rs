@@ -42,7 +42,9 @@ use std::cell::RefCell;
 use replication::{
     EntryInfo, LongId, Membership, Millis, Position, Query, SEMANTICS, StateMachine,
 };
-use storage::{Engine, EngineError};
+use storage::{Engine, EngineError, Flush, Frozen, ViewId};
+
+pub use self::persisted::frozen_at;
 
 use self::dispatch::{MALFORMED, decode};
 use self::long::Long;
@@ -341,6 +343,31 @@ impl<E: Engine> StateMachine for Keyspace<E> {
 
     fn cancel_long(&mut self, id: LongId) {
         self.cancel(id);
+    }
+
+    fn flush(&mut self) -> Result<Flush, KeyspaceError> {
+        Ok(self.engine.flush()?)
+    }
+
+    fn durable(&self) -> Result<Position, KeyspaceError> {
+        Ok(persisted::read_durable_state(&self.engine)?.applied)
+    }
+
+    fn freeze(&mut self) -> Result<Option<Frozen>, KeyspaceError> {
+        Ok(Some(self.engine.freeze()?))
+    }
+
+    fn read_frozen(
+        &mut self,
+        view: ViewId,
+        max_bytes: usize,
+        visit: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<bool, KeyspaceError> {
+        Ok(self.engine.read_frozen(view, max_bytes, visit)?)
+    }
+
+    fn thaw(&mut self, view: ViewId) {
+        self.engine.thaw(view);
     }
 
     fn next_due(&self) -> Option<Millis> {

@@ -13,7 +13,7 @@
 use std::collections::BTreeSet;
 
 use replication::{DiskId, Epoch, Index, Member, Membership, Millis, NodeId, Position};
-use storage::{Engine, EngineError};
+use storage::{Engine, EngineError, FrozenRows};
 
 use super::KeyspaceError;
 
@@ -29,10 +29,34 @@ pub(super) struct State {
 }
 
 pub(super) fn read_state(engine: &impl Engine) -> Result<State, KeyspaceError> {
-    let Some(row) = engine.get(STATE_ROW)? else {
-        return Ok(State::default());
-    };
-    let mut fields = Fields(&row);
+    match engine.get(STATE_ROW)? {
+        Some(row) => parse_state(&row),
+        None => Ok(State::default()),
+    }
+}
+
+/// The same, as a crash would leave it.
+pub(super) fn read_durable_state(engine: &impl Engine) -> Result<State, KeyspaceError> {
+    match engine.get_durable(STATE_ROW)? {
+        Some(row) => parse_state(&row),
+        None => Ok(State::default()),
+    }
+}
+
+/// How far a frozen keyspace had applied, and who its members were.
+///
+/// # Errors
+/// When it cannot be read, or holds what no release has written.
+pub fn frozen_at(rows: &mut dyn FrozenRows) -> Result<(Position, Membership), KeyspaceError> {
+    let state = rows.get(STATE_ROW)?;
+    let state = state.map_or(Ok(State::default()), |row| parse_state(&row))?;
+    let membership = rows.get(MEMBERSHIP_ROW)?;
+    let membership = membership.map_or(Ok(Membership::default()), |row| parse_membership(&row))?;
+    Ok((state.applied, membership))
+}
+
+fn parse_state(row: &[u8]) -> Result<State, KeyspaceError> {
+    let mut fields = Fields(row);
     let state = (|| {
         (fields.take::<1>()? == [VERSION]).then_some(())?;
         let state = State {
@@ -64,10 +88,14 @@ pub(super) fn write_state(engine: &mut impl Engine, state: State) -> Result<(), 
 }
 
 pub(super) fn read_membership(engine: &impl Engine) -> Result<Membership, KeyspaceError> {
-    let Some(row) = engine.get(MEMBERSHIP_ROW)? else {
-        return Ok(Membership::default());
-    };
-    let mut fields = Fields(&row);
+    match engine.get(MEMBERSHIP_ROW)? {
+        Some(row) => parse_membership(&row),
+        None => Ok(Membership::default()),
+    }
+}
+
+fn parse_membership(row: &[u8]) -> Result<Membership, KeyspaceError> {
+    let mut fields = Fields(row);
     let membership = (|| {
         (fields.take::<1>()? == [VERSION]).then_some(())?;
         let mut membership = Membership::default();

@@ -12,14 +12,17 @@ use super::layers::{Layers, Sourced, invalid};
 use super::setting::PEERS;
 use super::value::{self, Engine, HostPort, Mode, Peer, Secret};
 
-/// The engine; the one that does not exist yet is refused by name.
+/// The engine; one that this binary was built without is refused by name.
 pub(super) fn engine(layers: &Layers) -> Result<Engine, ConfigError> {
     let text: String = layers.parse("engine", "memory or rocksdb", |t| Some(t.to_owned()))?;
     match text.as_str() {
         "memory" => Ok(Engine::Memory),
+        #[cfg(feature = "rocksdb")]
+        "rocksdb" => Ok(Engine::RocksDb),
+        #[cfg(not(feature = "rocksdb"))]
         "rocksdb" => Err(layers.refuse(
             "engine",
-            "the RocksDB engine comes with the next release; use --engine memory",
+            "this binary was built without RocksDB; build it with --features rocksdb, or use --engine memory",
         )),
         _ => Err(layers.refuse("engine", "expected memory or rocksdb")),
     }

@@ -50,7 +50,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
         value: "ENGINE",
         default: "memory",
         shared: false,
-        help: "What holds the keys: memory; rocksdb is planned",
+        help: "What holds the keys: memory, or rocksdb for data that outgrows it",
+    },
+    Setting {
+        key: "engine-memory",
+        value: "BYTES",
+        default: "256mb",
+        shared: true,
+        help: "What an engine on disk may keep in memory: blocks, indexes and what is not flushed yet",
     },
     Setting {
         key: "mode",

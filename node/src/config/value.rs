@@ -54,8 +54,11 @@ fn fnv1a_128(bytes: &[u8]) -> u128 {
 /// What holds the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Engine {
-    /// In memory; durable through the replicated log.
+    /// In memory; durable through the replicated log and snapshots.
     Memory,
+    /// On disk, for data that outgrows memory.
+    #[cfg(feature = "rocksdb")]
+    RocksDb,
 }
 
 impl Engine {
@@ -63,6 +66,8 @@ impl Engine {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Engine::Memory => "memory",
+            #[cfg(feature = "rocksdb")]
+            Engine::RocksDb => "rocksdb",
         }
     }
 }

@@ -14,16 +14,18 @@ use consensus::Micros;
 use consensus_raft::Raft;
 use keyspace::{Keyspace, KeyspaceError, Session, Settings};
 use replication::{Group, Millis};
-use storage::{Engine, GroupId};
+use storage::Engine;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use transport::Transport;
 
+use super::DATA_GROUP;
 use super::clock::Clock;
 use super::connections::{Connections, Token, Written};
 use super::hosting::{Hosting, HostingError};
 use super::session_host::SessionHost;
+use super::snapshots::{SnapshotEvent, Snapshots, SnapshotsError};
 use super::view::{Facts, Totals};
 
 /// What is read from a socket at a time, in bytes; one buffer for all connections.
@@ -39,6 +41,7 @@ pub(crate) type LoopError = HostingError<KeyspaceError>;
 /// The state of the loop.
 pub(super) struct Loop<E> {
     pub(super) hosting: Hosting<Raft, Keyspace<E>, Token>,
+    pub(super) snapshots: Snapshots,
     pub(super) connections: Connections,
     pub(super) settings: Settings,
     pub(super) facts: Facts,
@@ -58,12 +61,14 @@ pub(super) struct Shared<E> {
 
 impl<E: Engine> Loop<E> {
     pub(super) fn new(
-        groups: Hosting<Raft, Keyspace<E>, Token>,
+        hosting: Hosting<Raft, Keyspace<E>, Token>,
+        snapshots: Snapshots,
         settings: Settings,
         facts: Facts,
     ) -> Self {
         Loop {
-            hosting: groups,
+            hosting,
+            snapshots,
             connections: Connections::default(),
             settings,
             facts,
@@ -76,7 +81,7 @@ impl<E: Engine> Loop<E> {
 
     /// The group in which commands of database 0 run.
     pub(super) fn data_group(&mut self) -> Option<&mut NodeGroup<E>> {
-        self.hosting.group(GroupId(0))
+        self.hosting.group(DATA_GROUP)
     }
 
     /// Ends a turn: groups go on, sessions go on with what they had not consumed, replies leave.
@@ -90,13 +95,65 @@ impl<E: Engine> Loop<E> {
             let finished = self.connections.flush();
             finished.into_iter().for_each(|key| self.close(key));
             let resumed = self.connections.take_resumed();
-            again = !resumed.is_empty();
+            again = !resumed.is_empty() | self.carry_out_tasks(now)?;
             if !again {
                 break;
             }
             resumed.into_iter().for_each(|key| self.go_on(key));
         }
-        Ok(again)
+        if let Some(group) = self.hosting.group(DATA_GROUP) {
+            let sliced = self.snapshots.slice(now, group);
+            sliced.map_err(SnapshotsError::from)?;
+        }
+        Ok(again | self.hosting.has_work())
+    }
+
+    /// Does what the groups want done about snapshots. Returns whether there was anything.
+    fn carry_out_tasks(&mut self, now: Micros) -> Result<bool, LoopError> {
+        let tasks = self.hosting.take_tasks();
+        let any = !tasks.is_empty();
+        for (number, task) in tasks {
+            if let Some(group) = self.hosting.group(number) {
+                let done = self.snapshots.task(now, group, task);
+                done.map_err(SnapshotsError::from)?;
+            }
+        }
+        Ok(any)
+    }
+
+    /// Takes what the snapshots' worker reported.
+    pub(super) fn take_snapshot_events(
+        &mut self,
+        now: Micros,
+        events: &mut Vec<SnapshotEvent<E>>,
+    ) -> Result<(), LoopError> {
+        for event in events.drain(..) {
+            let Some(group) = self.hosting.group(DATA_GROUP) else {
+                continue;
+            };
+            if let Some(machine) = self.snapshots.take(now, group, event)? {
+                let connections = &mut self.connections;
+                let old = self.hosting.install(now, DATA_GROUP, machine, connections);
+                self.snapshots.retire(old);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks, once a second, at what of the groups is durable.
+    pub(super) fn look_at_snapshots(&mut self) -> Result<(), LoopError> {
+        let now = self.clock.now();
+        if let Some(group) = self.hosting.group(DATA_GROUP) {
+            let looked = self.snapshots.look(now, group);
+            looked.map_err(SnapshotsError::from)?;
+        }
+        Ok(())
+    }
+
+    /// When the next turn is due if nothing happens before.
+    pub(super) fn deadline(&self) -> Option<Micros> {
+        let deadlines = [self.hosting.deadline(), self.snapshots.deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Hands a session input that it has not seen, or not consumed.

@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 
 use consensus::{Channel, Consensus, FetchId, Index, LogOp, Micros, NodeId, WriteSeq};
 use replication::{
-    Failure, Frame, Group, GroupError, Held, Io, Message, Millis, StateMachine, to_log,
+    Failure, Frame, Group, GroupError, Held, Io, Message, Millis, SnapshotTask, StateMachine,
+    to_log,
 };
 use storage::{GroupId, GroupWrite};
 use transport::{Event, SendError, Transport};
 
 use super::log_thread::{Fetch, LogEvent, LogFailure, LogRequest, LogRequests};
+use super::snapshots::SnapshotsError;
 
 /// Payloads that share a frame, in bytes. One message may be larger: up to a command of the largest
 /// size, which must stay below what the transport carries.
@@ -36,6 +38,9 @@ pub(crate) enum HostingError<E: std::error::Error + 'static> {
     /// The log failed. Nothing is retried: after a failed fsync nobody knows what the disk holds.
     #[error("the log failed, and the node stops: {0}")]
     Log(#[from] LogFailure),
+    /// The snapshots failed.
+    #[error("the snapshots failed, and the node stops: {0}")]
+    Snapshots(#[from] SnapshotsError),
     /// A group failed.
     #[error("group {group} failed, and the node stops: {source}")]
     Group {
@@ -52,6 +57,7 @@ pub(super) struct Hosting<C: Consensus, S, T> {
     log: LogRequests,
     outbox: Outbox<C::Message>,
     log_request: LogRequest,
+    tasks: Vec<(GroupId, SnapshotTask)>,
     fsyncs: u64,
 }
 
@@ -63,6 +69,7 @@ impl<C: Consensus, S: StateMachine, T: Copy> Hosting<C, S, T> {
             log,
             outbox: Outbox::default(),
             log_request: LogRequest::default(),
+            tasks: Vec::new(),
             fsyncs: 0,
         }
     }
@@ -144,6 +151,7 @@ impl<C: Consensus, S: StateMachine, T: Copy> Hosting<C, S, T> {
                 group: number,
                 outbox: &mut self.outbox,
                 log: &mut self.log_request,
+                tasks: &mut self.tasks,
                 replies,
             };
             group
@@ -165,6 +173,30 @@ impl<C: Consensus, S: StateMachine, T: Copy> Hosting<C, S, T> {
             }
         }
         Ok(())
+    }
+
+    /// What the groups want done about snapshots since this was last asked.
+    pub(super) fn take_tasks(&mut self) -> Vec<(GroupId, SnapshotTask)> {
+        std::mem::take(&mut self.tasks)
+    }
+
+    /// Puts the state machine that a snapshot was installed in into its group. Returns the old one.
+    pub(super) fn install(
+        &mut self,
+        now: Micros,
+        number: GroupId,
+        machine: S,
+        replies: &mut impl Replies<T>,
+    ) -> Option<S> {
+        let group = self.groups.get_mut(number.0 as usize)?;
+        let mut io = GroupIo {
+            group: number,
+            outbox: &mut self.outbox,
+            log: &mut self.log_request,
+            tasks: &mut self.tasks,
+            replies,
+        };
+        Some(group.install(now, machine, &mut io))
     }
 
     /// When the next turn is due if nothing happens before.
@@ -286,6 +318,7 @@ struct GroupIo<'a, M, R> {
     group: GroupId,
     outbox: &'a mut Outbox<M>,
     log: &'a mut LogRequest,
+    tasks: &'a mut Vec<(GroupId, SnapshotTask)>,
     replies: &'a mut R,
 }
 
@@ -322,6 +355,11 @@ impl<M: consensus::Message, T, R: Replies<T>> Io<M, T> for GroupIo<'_, M, R> {
 
     fn held(&mut self, token: T, held: Held) {
         self.replies.held(token, held);
+    }
+
+    fn snapshot(&mut self, task: SnapshotTask) -> Result<(), SnapshotTask> {
+        self.tasks.push((self.group, task));
+        Ok(())
     }
 }
 

@@ -3,13 +3,15 @@
 //! The engine may be behind the log, which is then replayed, or ahead of it, when the log was cut and
 //! a snapshot had been installed before a crash; the protocol decides which, from what it is told.
 
-use consensus::{Consensus as _, Membership};
+use consensus::{Consensus as _, Index, Membership};
 use consensus_raft::Raft;
 use keyspace::{Keyspace, KeyspaceError};
-use replication::{Group, RecordError, Replica, StateMachine as _, to_recovered};
+use replication::{
+    Group, RecordError, Replica, SnapshotMeta, StateMachine as _, from_snapshot_meta, to_recovered,
+};
 use storage::{
-    Backend, DirectoryError, GroupDirectory, LogError, LogRead, LogStore as _, RealDisk,
-    SegmentedLog,
+    Backend, DirectoryError, EngineError, GroupDirectory, LogError, LogRead, LogStore as _,
+    RealDisk, SegmentedLog,
 };
 
 use super::event_loop::NodeGroup;
@@ -22,6 +24,8 @@ pub(super) struct Recovered<B: Backend> {
     pub(super) group: NodeGroup<B::Engine>,
     pub(super) log: SegmentedLog<RealDisk>,
     pub(super) files: GroupDirectory<RealDisk, B>,
+    /// The newest complete snapshot.
+    pub(super) newest: Option<SnapshotMeta>,
 }
 
 /// Why what the disk holds cannot be used.
@@ -45,6 +49,9 @@ pub(crate) enum RecoverError {
     /// The engine, or the snapshot it starts from, cannot be opened.
     #[error(transparent)]
     Group(#[from] DirectoryError),
+    /// An engine cannot be had.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// The engine holds what this build cannot read.
     #[error("cannot open the keys: {0}")]
     Keys(#[from] KeyspaceError),
@@ -66,6 +73,7 @@ pub(super) fn recover<B: Backend>(
     let path = directory.group(DATA_GROUP);
     let files = GroupDirectory::open(open(&path)?, path, DATA_GROUP, backend)?;
     let (engine, _) = files.open_engine()?;
+    let newest = newest(&files)?;
     let machine = Keyspace::open(engine)?;
     let applied = machine.applied();
     let members = match machine.membership() {
@@ -87,6 +95,7 @@ pub(super) fn recover<B: Backend>(
             None
         }
     };
+    let last = Index(found.records.last().map_or(0, |(index, _, _)| *index));
     let recovered = to_recovered(found, members.clone(), applied, read_one)?;
     if let Some(error) = failed {
         return Err(error.into());
@@ -98,6 +107,29 @@ pub(super) fn recover<B: Backend>(
     let mut driver = replication::Config::new(config.node, directory.boot());
     driver.hold = micros(config.hold);
     let replica = Replica::new(core, driver, members, applied.index);
-    let group = Group::new(replica, machine);
-    Ok(Recovered { group, log, files })
+    let mut group = Group::new(replica, machine);
+    group.replica().log_holds(last, log.disk_bytes());
+    Ok(Recovered {
+        group,
+        log,
+        files,
+        newest,
+    })
+}
+
+/// The newest complete snapshot. One that cannot be read is no reason to stop: an engine that needs
+/// it has been opened from it by now.
+fn newest<B: Backend>(
+    files: &GroupDirectory<RealDisk, B>,
+) -> Result<Option<SnapshotMeta>, RecoverError> {
+    let Some(id) = files.snapshots()?.pop() else {
+        return Ok(None);
+    };
+    match files.meta(id) {
+        Ok(meta) => Ok(Some(from_snapshot_meta(&meta)?)),
+        Err(error) => {
+            tracing::warn!(%error, "the newest snapshot cannot be sent to others");
+            Ok(None)
+        }
+    }
 }

@@ -14,7 +14,7 @@ use rocksdb::{DB, ReadOptions};
 
 use super::{RocksResources, clear, failed};
 use crate::engine::{EngineError, Visit};
-use crate::frozen::Rows;
+use crate::frozen::{FrozenRows, Rows};
 
 /// How far a long read reads ahead.
 const READAHEAD_BYTES: usize = 256 << 10;
@@ -71,6 +71,13 @@ impl Checkpointed {
         }
     }
 
+    fn make_once(&mut self) -> Result<(), EngineError> {
+        if let Some(db) = self.db.take() {
+            self.checkpoint = Some(self.make(&db)?);
+        }
+        Ok(())
+    }
+
     fn make(&mut self, db: &DB) -> Result<DB, EngineError> {
         clear(&self.directory)?;
         if let Some(parent) = self.directory.parent() {
@@ -89,15 +96,21 @@ impl Checkpointed {
     }
 }
 
+impl FrozenRows for Checkpointed {
+    fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        self.make_once()?;
+        let found = self.checkpoint.as_ref().map(|db| db.get(key));
+        Ok(found.transpose().map_err(failed("read a key"))?.flatten())
+    }
+}
+
 impl Rows for Checkpointed {
     fn read(
         &mut self,
         max_bytes: usize,
         visit: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<bool, EngineError> {
-        if let Some(db) = self.db.take() {
-            self.checkpoint = Some(self.make(&db)?);
-        }
+        self.make_once()?;
         let Some(db) = self.checkpoint.as_ref().filter(|_| !self.ended) else {
             return Ok(false);
         };
