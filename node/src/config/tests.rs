@@ -165,9 +165,10 @@ fn errors_name_the_key_the_value_its_origin_and_what_to_do() {
             &[("dir", "")],
             r#"dir = "" (flag --dir): expected a directory"#,
         ),
+        #[cfg(not(feature = "rocksdb"))]
         (
             &[("engine", "rocksdb")],
-            r#"engine = "rocksdb" (flag --engine): the RocksDB engine comes with the next release; use --engine memory"#,
+            r#"engine = "rocksdb" (flag --engine): this binary was built without RocksDB; build it with --features rocksdb, or use --engine memory"#,
         ),
         (
             &[("engine", "disk")],

@@ -61,10 +61,10 @@ fn nodes_get_their_ports_and_know_each_other() {
 fn wrong_settings_are_found_before_any_node_starts() {
     let root = tempfile::tempdir().unwrap();
     assert_eq!(
-        plan(root.path(), &["--engine", "rocksdb"], &[])
+        plan(root.path(), &["--engine", "floppy"], &[])
             .err()
             .unwrap(),
-        r#"engine = "rocksdb" (flag --engine): the RocksDB engine comes with the next release; use --engine memory"#
+        r#"engine = "floppy" (flag --engine): expected memory or rocksdb"#
     );
     let error = plan(root.path(), &[], &[("LOCKSTEP_MAXCLIENT", "3")])
         .err()

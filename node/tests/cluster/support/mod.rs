@@ -305,7 +305,7 @@ impl Cluster {
         set("node", &(nth + 1).to_string());
         set("cluster", "test");
         set("dir", directory.to_str().expect("a path of ours"));
-        set("engine", "memory");
+        set("engine", &engine());
         set("client-listen", &address(self.port(nth)));
         set("peer-listen", &address(self.peer_port(nth)));
         set("admin-listen", &address(self.admin_port(nth)));
@@ -336,4 +336,9 @@ impl Drop for Cluster {
             }
         }
     }
+}
+
+/// The engine that all clusters of these tests run on: `make test ENGINE=…` sets it.
+pub fn engine() -> String {
+    std::env::var("TEST_ENGINE").unwrap_or_else(|_| "memory".to_owned())
 }
