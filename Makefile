@@ -12,12 +12,20 @@ DIR ?= .data/local
 BENCH_ARGS ?=
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-# Without RocksDB, which is most of the compile time.
-NODE := -p node --no-default-features --bin lockstep
+# With no engine but the one that is asked for: RocksDB is most of the compile time.
+NODE := -p node --no-default-features --bin lockstep $(if $(filter-out memory,$(ENGINE)),--features $(ENGINE))
 # Every feature: RocksDB, and the conformance suites that crates export.
 ALL := --release --locked --workspace --all-features
-# What `make run` and users of the memory engine build.
+# Without engines on disk.
 LEAN := --release --locked --workspace --no-default-features
+# What is tested, and on which engines clusters run in tests: all of it, unless ENGINE says otherwise.
+ifeq ($(origin ENGINE),file)
+TESTED := $(ALL)
+TEST_ENGINES := memory rocksdb fjall
+else
+TESTED := $(LEAN) $(if $(filter-out memory,$(ENGINE)),--features node/$(ENGINE))
+TEST_ENGINES := $(ENGINE)
+endif
 
 .PHONY: help
 help: ## Print this
@@ -42,13 +50,23 @@ simulate: cargo ## Simulate clusters: MINUTES=1, or one SEED=… with a line per
 	@$(TARGET)/release/simulate $(if $(SEED),--seed $(SEED) --from $(or $(FROM),0) $(if $(HTML),--html $(HTML)) $(if $(SHRINK),--shrink),--minutes $(or $(MINUTES),1))
 
 .PHONY: test
-test: cargo setup-test ## Run every test: examples in docs, then all others
-	cargo test --doc $(ALL)
+test: cargo setup-test ## Run every test: examples in docs, then all others, clusters on every engine; ENGINE=memory leaves RocksDB out
+	@case "$(TEST_ENGINES)" in *rocksdb*) \
+	    ls $(TARGET)/release/build/librocksdb-sys-*/out/librocksdb.a >/dev/null 2>&1 || \
+	    echo "RocksDB is compiled first, once: ten minutes on four cores, half an hour on two; make test ENGINE=memory leaves it out";; \
+	esac
+	cargo test --doc $(TESTED)
 	@if command -v cargo-nextest >/dev/null; then \
-	    set -x; cargo nextest run $(ALL); \
+	    for engine in $(wordlist 2,9,$(TEST_ENGINES)); do \
+	        (set -x; TEST_ENGINE=$$engine cargo nextest run $(TESTED) -E 'binary(cluster)'); \
+	    done; \
+	    set -x; TEST_ENGINE=$(firstword $(TEST_ENGINES)) cargo nextest run $(TESTED); \
 	else \
 	    echo "cargo-nextest is missing, so cargo test runs the tests: one crate after the other"; \
-	    set -x; cargo test --lib --bins --tests $(ALL); \
+	    for engine in $(wordlist 2,9,$(TEST_ENGINES)); do \
+	        (set -x; TEST_ENGINE=$$engine cargo test $(TESTED) -p node --test cluster); \
+	    done; \
+	    set -x; TEST_ENGINE=$(firstword $(TEST_ENGINES)) cargo test --lib --bins --tests $(TESTED); \
 	fi
 
 .PHONY: verify

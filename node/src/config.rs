@@ -46,7 +46,7 @@ pub(crate) struct Config {
     pub(crate) engine: Engine,
     /// What an engine on disk may keep in memory, in bytes.
     #[cfg_attr(
-        not(feature = "rocksdb"),
+        not(any(feature = "rocksdb", feature = "fjall")),
         expect(dead_code, reason = "no engine on disk was built in")
     )]
     pub(crate) engine_memory: usize,

@@ -30,6 +30,8 @@ use std::time::{Duration, Instant};
 
 use consensus::{DiskId, Micros, NodeId};
 use keyspace::Settings;
+#[cfg(feature = "fjall")]
+use storage::FjallBackend;
 use storage::{Backend, Engine, GroupId, MemoryBackend};
 #[cfg(feature = "rocksdb")]
 use storage::{RocksBackend, RocksResources};
@@ -99,6 +101,11 @@ pub(crate) async fn run(
             let resources =
                 RocksResources::new(config.engine_memory).map_err(RecoverError::from)?;
             let backend = RocksBackend::new(resources);
+            serve(backend, config, directory, admin, shutdown).await
+        }
+        #[cfg(feature = "fjall")]
+        config::Engine::Fjall => {
+            let backend = FjallBackend::new(config.engine_memory);
             serve(backend, config, directory, admin, shutdown).await
         }
     }

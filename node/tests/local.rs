@@ -395,7 +395,10 @@ fn an_engine_that_does_not_exist_is_refused() {
     let output = place.fail(&["--engine", "floppy"]);
     assert_eq!(output.status.code(), Some(2));
     let error = text(&output);
-    assert!(error.contains("expected memory or rocksdb"), "{error}");
+    assert!(
+        error.contains("expected memory, rocksdb or fjall"),
+        "{error}"
+    );
     assert!(
         !place.dir().exists(),
         "nothing is made before everything is checked"

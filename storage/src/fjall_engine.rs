@@ -363,7 +363,7 @@ struct View {
 
 impl FrozenRows for View {
     fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        let found = self.view.get(&self.rows, key);
+        let found = self.view.get(&self.rows, stored(key));
         let found = found.map_err(failed("read a key"))?;
         Ok(found.map(|value| value.to_vec()))
     }

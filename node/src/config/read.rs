@@ -14,17 +14,21 @@ use super::value::{self, Engine, HostPort, Mode, Peer, Secret};
 
 /// The engine; one that this binary was built without is refused by name.
 pub(super) fn engine(layers: &Layers) -> Result<Engine, ConfigError> {
-    let text: String = layers.parse("engine", "memory or rocksdb", |t| Some(t.to_owned()))?;
+    const EXPECTED: &str = "memory, rocksdb or fjall";
+    let text: String = layers.parse("engine", EXPECTED, |t| Some(t.to_owned()))?;
     match text.as_str() {
         "memory" => Ok(Engine::Memory),
         #[cfg(feature = "rocksdb")]
         "rocksdb" => Ok(Engine::RocksDb),
-        #[cfg(not(feature = "rocksdb"))]
-        "rocksdb" => Err(layers.refuse(
-            "engine",
-            "this binary was built without RocksDB; build it with --features rocksdb, or use --engine memory",
-        )),
-        _ => Err(layers.refuse("engine", "expected memory or rocksdb")),
+        #[cfg(feature = "fjall")]
+        "fjall" => Ok(Engine::Fjall),
+        "rocksdb" | "fjall" => {
+            let problem = format!(
+                "this binary was built without it; build it with --features {text}, or use --engine memory"
+            );
+            Err(layers.refuse("engine", &problem))
+        }
+        _ => Err(layers.refuse("engine", &format!("expected {EXPECTED}"))),
     }
 }
 

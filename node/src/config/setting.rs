@@ -50,7 +50,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         value: "ENGINE",
         default: "memory",
         shared: false,
-        help: "What holds the keys: memory, or rocksdb for data that outgrows it",
+        help: "What holds the keys: memory, or for data that outgrows it rocksdb or fjall",
     },
     Setting {
         key: "engine-memory",

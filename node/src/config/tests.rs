@@ -91,6 +91,7 @@ fn every_setting_can_be_given_in_each_layer() {
         ("cluster", "c"),
         ("dir", "d"),
         ("engine", "memory"),
+        ("engine-memory", "64mb"),
         ("mode", "raft"),
         ("client-listen", "127.0.0.1:1"),
         ("client-advertise", "h:2"),
@@ -168,11 +169,11 @@ fn errors_name_the_key_the_value_its_origin_and_what_to_do() {
         #[cfg(not(feature = "rocksdb"))]
         (
             &[("engine", "rocksdb")],
-            r#"engine = "rocksdb" (flag --engine): this binary was built without RocksDB; build it with --features rocksdb, or use --engine memory"#,
+            r#"engine = "rocksdb" (flag --engine): this binary was built without it; build it with --features rocksdb, or use --engine memory"#,
         ),
         (
             &[("engine", "disk")],
-            r#"engine = "disk" (flag --engine): expected memory or rocksdb"#,
+            r#"engine = "disk" (flag --engine): expected memory, rocksdb or fjall"#,
         ),
         (
             &[("mode", "paxos")],

@@ -59,6 +59,9 @@ pub(crate) enum Engine {
     /// On disk, for data that outgrows memory.
     #[cfg(feature = "rocksdb")]
     RocksDb,
+    /// The same, without a line of C++.
+    #[cfg(feature = "fjall")]
+    Fjall,
 }
 
 impl Engine {
@@ -68,6 +71,8 @@ impl Engine {
             Engine::Memory => "memory",
             #[cfg(feature = "rocksdb")]
             Engine::RocksDb => "rocksdb",
+            #[cfg(feature = "fjall")]
+            Engine::Fjall => "fjall",
         }
     }
 }

@@ -64,7 +64,7 @@ fn wrong_settings_are_found_before_any_node_starts() {
         plan(root.path(), &["--engine", "floppy"], &[])
             .err()
             .unwrap(),
-        r#"engine = "floppy" (flag --engine): expected memory or rocksdb"#
+        r#"engine = "floppy" (flag --engine): expected memory, rocksdb or fjall"#
     );
     let error = plan(root.path(), &[], &[("LOCKSTEP_MAXCLIENT", "3")])
         .err()
