@@ -22,7 +22,7 @@ pub(super) fn engine(layers: &Layers) -> Result<Engine, ConfigError> {
         "rocksdb" => Ok(Engine::RocksDb),
         #[cfg(feature = "fjall")]
         "fjall" => Ok(Engine::Fjall),
-        "rocksdb" | "fjall" => {
+        text if ["rocksdb", "fjall"].contains(&text) => {
             let problem = format!(
                 "this binary was built without it; build it with --features {text}, or use --engine memory"
             );

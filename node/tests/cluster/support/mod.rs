@@ -339,6 +339,6 @@ impl Drop for Cluster {
 }
 
 /// The engine that all clusters of these tests run on: `make test ENGINE=…` sets it.
-pub fn engine() -> String {
+pub(crate) fn engine() -> String {
     std::env::var("TEST_ENGINE").unwrap_or_else(|_| "memory".to_owned())
 }
