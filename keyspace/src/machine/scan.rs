@@ -20,9 +20,8 @@ use crate::number;
 use crate::refusal::Refusal;
 use crate::value::Header;
 
-/// How many rows a call visits at most, whatever COUNT says: one or two milliseconds in memory, ten
-/// on disk.
-const VISITED_MAX: usize = 10_000;
+/// How many rows a call visits at most, whatever COUNT says: some milliseconds.
+const VISITED_MAX: usize = 5_000;
 
 /// How many bytes of keys a call gathers at most before it stops at the next place.
 const GATHERED_MAX: usize = 1 << 20;

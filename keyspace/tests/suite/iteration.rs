@@ -129,7 +129,9 @@ fn a_scan_visits_no_more_than_it_may_whatever_count_says() {
         client.say(&moved);
     }
     let (cursor, keys) = scan(&mut client, "0", "COUNT 1000000");
-    assert_eq!(keys.len(), 10_000);
+    assert_eq!(keys.len(), 5_000);
+    let (cursor, keys) = scan(&mut client, &cursor, "COUNT 1000000");
+    assert_eq!(keys.len(), 5_000);
     let (cursor, keys) = scan(&mut client, &cursor, "COUNT 1000000");
     assert_eq!((cursor.as_str(), keys.len()), ("0", 2_500));
     let (_, keys) = scan(&mut client, "0", "COUNT 1000000 MATCH key:* TYPE list");
