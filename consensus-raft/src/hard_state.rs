@@ -9,6 +9,7 @@
 //! Layout, little endian: version (1 byte, now 1), flags (1 byte, bit 0 is `lost`), term (8),
 //! voted_for (8, zero for nobody), lives (8). Checksums are the log store's.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -57,6 +58,23 @@ impl HardState {
             lost: flags & LOST != 0,
         })
     }
+}
+
+/// What a hard state says, in words, for people who look at a disk; `None` when the bytes are none.
+/// Allocates.
+#[must_use]
+pub fn describe(bytes: &[u8]) -> Option<String> {
+    let state = HardState::decode(bytes)?;
+    let vote = match state.voted_for {
+        Some(node) => alloc::format!("voted for node {}", node.0),
+        None => "voted for nobody".into(),
+    };
+    let lost = if state.lost {
+        ", an earlier vote is lost"
+    } else {
+        ""
+    };
+    Some(alloc::format!("term {}, {vote}{lost}", state.term))
 }
 
 #[cfg(test)]

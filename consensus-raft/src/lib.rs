@@ -50,5 +50,6 @@ mod replicate;
 mod snapshot;
 
 pub use config::{Config, ConfigError};
+pub use hard_state::describe as describe_hard_state;
 pub use message::{Message, ReadId};
 pub use raft::Raft;

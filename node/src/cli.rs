@@ -1,4 +1,4 @@
-//! The command line: `lockstep start`, `local`, `status`.
+//! The command line: `lockstep start`, `local`, `status`, `inspect`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -51,6 +51,10 @@ the cluster comes back with its data. A node that ends is reported and not resta
     #[command(after_help = "\
 Exit code: 0 when a leader with a majority is known, 1 when not.")]
     Status(Status),
+    /// Show what is on the disk of a node that is not running
+    #[command(after_help = "\
+The log is left as it is. Exit code: 0 when all of it can be read, 1 when something is damaged.")]
+    Inspect(Inspect),
 }
 
 /// `lockstep start`.
@@ -79,7 +83,7 @@ pub(crate) struct Local {
     /// The first node's port for clients
     #[arg(long, value_name = "PORT", default_value_t = 6401, value_parser = clap::value_parser!(u16).range(1..=63_000))]
     pub(crate) port: u16,
-    /// What holds the keys: memory; rocksdb is planned
+    /// What holds the keys: memory, or for data that outgrows it rocksdb or fjall
     #[arg(long, value_name = "ENGINE", default_value = "memory")]
     pub(crate) engine: String,
     #[command(flatten)]
@@ -95,6 +99,17 @@ pub(crate) struct Status {
     /// The nodes' admin endpoints
     #[arg(long, value_name = "ADDR,...", value_delimiter = ',', default_values = LOCAL_ADMIN)]
     pub(crate) admin: Vec<SocketAddr>,
+}
+
+/// `lockstep inspect`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Inspect {
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The node's directory
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
 }
 
 #[cfg(test)]

@@ -50,6 +50,10 @@ pub(crate) struct Config {
         expect(dead_code, reason = "no engine on disk was built in")
     )]
     pub(crate) engine_memory: usize,
+    /// How much of the log is kept for a node that lags, in bytes.
+    pub(crate) log_keep: usize,
+    /// How far the log may be ahead of what is durable in the state machine, in bytes.
+    pub(crate) persist_after: usize,
     /// How copies are kept in step.
     pub(crate) mode: Mode,
     /// Where clients connect.
@@ -114,6 +118,8 @@ impl Config {
             dir: layers.parse("dir", "a directory", value::path)?,
             engine: read::engine(layers)?,
             engine_memory: layers.parse("engine-memory", BYTES, value::some_bytes)?,
+            log_keep: layers.parse("log-keep", BYTES, value::some_bytes)?,
+            persist_after: layers.parse("persist-after", BYTES, value::some_bytes)?,
             mode: read::mode(layers)?,
             client_listen,
             client_advertise: read::advertised(layers, client_listen, own.as_ref())?,

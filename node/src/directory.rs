@@ -71,6 +71,33 @@ impl Directory {
         })
     }
 
+    /// Opens the directory of a node that is not running, to look at it. Counts no start.
+    ///
+    /// # Errors
+    /// When there is no identity in it, or one that cannot be read; when a process has it open.
+    pub(crate) fn inspect(path: &Path) -> Result<Directory, DirectoryError> {
+        let identity = Identity::read(path)?;
+        let identity = identity.ok_or_else(|| DirectoryError::Nobody {
+            path: path.to_owned(),
+        })?;
+        Ok(Directory {
+            path: path.to_owned(),
+            identity,
+            _lock: file::Lock::take(path)?,
+        })
+    }
+
+    /// Whose it is: the node, its cluster, and the engine.
+    pub(crate) fn owner_of(&self) -> (NodeId, &str, &str) {
+        let Identity {
+            node,
+            cluster_name,
+            engine,
+            ..
+        } = &self.identity;
+        (*node, cluster_name, engine)
+    }
+
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path

@@ -9,6 +9,7 @@ mod admin;
 mod cli;
 mod config;
 mod directory;
+mod inspect;
 mod local;
 mod logging;
 mod server;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Command::Start(start) => start::run(&start).map(|()| ExitCode::SUCCESS),
         Command::Local(local) => local::run(&local).map(|()| ExitCode::SUCCESS),
         Command::Status(status) => show(&status),
+        Command::Inspect(inspect) => look_into(&inspect),
     };
     done.unwrap_or_else(|Failure { code, error }| {
         eprintln!("lockstep: {error}");
@@ -76,6 +78,20 @@ fn show(args: &cli::Status) -> Result<ExitCode, Failure> {
         Some(_) if args.json => Ok(ExitCode::FAILURE),
         Some(trouble) => Err(Failure::work(trouble)),
     }
+}
+
+/// `lockstep inspect`.
+fn look_into(args: &cli::Inspect) -> Result<ExitCode, Failure> {
+    let found = inspect::inspect(&args.dir).map_err(Failure::usage)?;
+    if args.json {
+        say(serde_json::to_string_pretty(&found).map_err(Failure::work)?);
+    } else {
+        say(&found);
+    }
+    Ok(match found.is_damaged() {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    })
 }
 
 /// One thread, which the event loop owns.

@@ -130,7 +130,8 @@ async fn serve(
         newest,
     } = recover(&config, &directory, backend)?;
     let (requests, log_events) = log_thread::start(log)?;
-    let (snapshots, snapshot_events) = Snapshots::start(files, keeps, newest)?;
+    let (snapshots, snapshot_events) =
+        Snapshots::start(files, keeps, newest, config.persist_after as u64)?;
     let begun = snapshots.begin(Micros(0), &mut group);
     begun.map_err(RecoverError::from)?;
     let hosting = Hosting::new(vec![group], requests);

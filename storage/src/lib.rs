@@ -50,7 +50,7 @@ pub use log::{
 pub use memory::MemoryEngine;
 #[cfg(feature = "rocksdb")]
 pub use rocks::{RocksBackend, RocksEngine, RocksLog, RocksResources, RocksValue};
-pub use segmented::{Damage, LogOptions, Loss, SegmentedLog};
+pub use segmented::{Damage, LogOptions, LogReport, Loss, SegmentReport, SegmentedLog};
 pub use snapshot::{
     IncomingSnapshot, OutgoingSnapshot, RowBuffer, SnapshotError, SnapshotId, SnapshotMeta,
     SnapshotReader, SnapshotWriter,

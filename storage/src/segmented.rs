@@ -39,7 +39,7 @@ use std::io;
 use bytes::Bytes;
 use tracing::warn;
 
-pub use recovery::{Damage, Loss};
+pub use recovery::{Damage, LogReport, Loss, SegmentReport};
 
 use self::batch::{BatchBuilder, Payload};
 use self::cleaner::{Cleaner, entry_payload};
@@ -159,6 +159,15 @@ impl<D: Disk> SegmentedLog<D> {
             poisoned: None,
             _lock: lock,
         })
+    }
+
+    /// What the log in `disk` holds, without opening it: nothing is locked, and nothing changed. For
+    /// a node that is not running. Reads every segment from end to end.
+    ///
+    /// # Errors
+    /// The disk fails; a segment is missing or its header unreadable; another version wrote it.
+    pub fn inspect(disk: &D) -> Result<LogReport, LogError> {
+        recovery::inspect(disk)
     }
 
     /// What was cut or found damaged when the log was opened.

@@ -26,9 +26,9 @@ pub(super) fn engine(layers: &Layers) -> Result<Engine, ConfigError> {
             let problem = format!(
                 "this binary was built without it; build it with --features {text}, or use --engine memory"
             );
-            Err(layers.refuse("engine", &problem))
+            Err(layers.refuse("engine", problem))
         }
-        _ => Err(layers.refuse("engine", &format!("expected {EXPECTED}"))),
+        _ => Err(layers.refuse("engine", format!("expected {EXPECTED}"))),
     }
 }
 

@@ -60,6 +60,20 @@ pub(crate) const SETTINGS: &[Setting] = &[
         help: "What an engine on disk may keep in memory: blocks, indexes and what is not flushed yet",
     },
     Setting {
+        key: "log-keep",
+        value: "BYTES",
+        default: "512mb",
+        shared: true,
+        help: "How much of the log is kept for a node that lags; one that lags further gets a snapshot",
+    },
+    Setting {
+        key: "persist-after",
+        value: "BYTES",
+        default: "256mb",
+        shared: true,
+        help: "How far the log may be ahead of what the engine has on disk; in memory, of the newest snapshot",
+    },
+    Setting {
         key: "mode",
         value: "MODE",
         default: "raft",

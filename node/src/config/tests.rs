@@ -92,6 +92,8 @@ fn every_setting_can_be_given_in_each_layer() {
         ("dir", "d"),
         ("engine", "memory"),
         ("engine-memory", "64mb"),
+        ("log-keep", "1mb"),
+        ("persist-after", "2mb"),
         ("mode", "raft"),
         ("client-listen", "127.0.0.1:1"),
         ("client-advertise", "h:2"),

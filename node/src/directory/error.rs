@@ -33,6 +33,12 @@ pub(crate) enum DirectoryError {
         /// One thing that is in it.
         found: String,
     },
+    /// No node has ever been started in it.
+    #[error("{} holds no node: give the --dir that one was started with", path.display())]
+    Nobody {
+        /// Which directory.
+        path: PathBuf,
+    },
     /// Its identity cannot be read.
     #[error(
         "{} is damaged: {problem}; put it back from a backup of this disk, and if there is none \

@@ -19,9 +19,6 @@ use super::{DATA_GROUP, micros, random};
 use crate::config::Config;
 use crate::directory::Directory;
 
-/// How much of the log is kept for a node that lags, in bytes: what is written while a snapshot of a
-/// few gigabytes travels, so that it can go on from there.
-const KEPT_BYTES: u64 = 512 << 20;
 /// How much of a snapshot is asked for ahead, in bytes: what arrives during a sync is synced next.
 const WINDOW_BYTES: usize = 4 << 20;
 
@@ -112,7 +109,8 @@ pub(super) fn recover<B: Backend>(
     let core = Raft::new(raft, random(), recovered);
     let mut driver = replication::Config::new(config.node, directory.boot());
     driver.hold = micros(config.hold);
-    driver.log.kept_bytes = KEPT_BYTES;
+    driver.log.kept_bytes = config.log_keep as u64;
+    driver.log.persist_bytes = config.persist_after as u64;
     driver.snapshots.window_bytes = WINDOW_BYTES;
     let replica = Replica::new(core, driver, members, applied.index);
     let mut group = Group::new(replica, machine);

@@ -27,9 +27,6 @@ const SLICE_BYTES: usize = 128 << 10;
 const SLICE_EVERY: Micros = Micros(1_000);
 /// Buffers on their way between loop and worker.
 const BUFFERS: usize = 2;
-/// How far the log of an engine that keeps nothing is ahead of the newest snapshot before there is
-/// another, in bytes; or twice the snapshot's size, if that is more.
-const SNAPSHOT_AFTER_BYTES: u64 = 256 << 20;
 
 /// Where reports of the worker come out.
 pub(super) struct SnapshotEvents<E>(UnboundedReceiver<SnapshotEvent<E>>);
@@ -47,6 +44,9 @@ impl<E> SnapshotEvents<E> {
 pub(super) struct Snapshots {
     jobs: Sender<Job>,
     keeps: bool,
+    /// How far the log may be ahead of what is durable, in bytes; of a snapshot, at least twice its
+    /// size.
+    persist_after: u64,
     newest: Option<SnapshotMeta>,
     writing: Option<Writing>,
     /// The driver waits for one.
@@ -72,11 +72,13 @@ impl Snapshots {
         directory: GroupDirectory<D, B>,
         keeps: bool,
         newest: Option<SnapshotMeta>,
+        persist_after: u64,
     ) -> std::io::Result<(Self, SnapshotEvents<B::Engine>)> {
         let (jobs, events) = worker::start(directory)?;
         let snapshots = Snapshots {
             jobs,
             keeps,
+            persist_after,
             newest,
             writing: None,
             wanted: false,
@@ -105,7 +107,7 @@ impl Snapshots {
 
     fn persist_after<E: Engine>(&self, group: &mut NodeGroup<E>) {
         let size = self.newest.as_ref().map_or(0, |newest| newest.bytes);
-        let bytes = SNAPSHOT_AFTER_BYTES.max(size.saturating_mul(2));
+        let bytes = self.persist_after.max(size.saturating_mul(2));
         group.replica().persist_after(bytes);
     }
 

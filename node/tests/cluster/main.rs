@@ -10,4 +10,5 @@ mod expiry;
 mod faults;
 mod hostile;
 mod python;
+mod snapshots;
 mod support;

@@ -32,7 +32,7 @@ use super::index::Index;
 use super::scan::{self, Found, Piece};
 use super::{LogOptions, io_error};
 use crate::disk::{Disk, DiskFile};
-use crate::log::{GroupId, LogError};
+use crate::log::{GroupId, LogError, RecoveredLog};
 
 /// A place where the log does not read as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +68,30 @@ pub enum Loss {
     },
 }
 
+/// What the segments of a log hold.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LogReport {
+    /// The segments, oldest first.
+    pub segments: Vec<SegmentReport>,
+    /// The groups that have ever written, and what is there of their logs.
+    pub groups: Vec<(GroupId, RecoveredLog)>,
+    /// Where it does not read as it was written. A torn tail is cut when the log is opened.
+    pub damage: Vec<Damage>,
+}
+
+/// One segment of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SegmentReport {
+    /// Its file's name.
+    pub file: String,
+    /// How long the file is.
+    pub bytes: u64,
+    /// The number of the first batch that goes into it.
+    pub first_batch: u64,
+}
+
 /// What opening came to.
 pub(super) struct Recovered<D: Disk> {
     pub(super) files: Files<D>,
@@ -95,9 +119,19 @@ struct Directory<F> {
 /// What stood in the highest batch.
 type Records = Vec<(RecordHeader, Vec<u8>)>;
 
-/// Opens the log in `disk`, which the caller has locked.
-pub(super) fn recover<D: Disk>(disk: D, options: LogOptions) -> Result<Recovered<D>, LogError> {
-    let Directory { old, unfinished } = find(&disk)?;
+/// What reading every segment came to. Nothing is changed yet.
+struct Read<F> {
+    /// The segments, oldest first.
+    old: Vec<Old<F>>,
+    unfinished: bool,
+    replay: Replay,
+    /// The highest batch, which the index does not know of yet.
+    records: Records,
+    after: After,
+}
+
+fn read<D: Disk>(disk: &D) -> Result<Read<D::File>, LogError> {
+    let Directory { old, unfinished } = find(disk)?;
     let mut replay = Replay::default();
     replay.index.floor = old.iter().map(|old| old.header.floor).max().unwrap_or(1);
     let mut records = Records::new();
@@ -113,7 +147,56 @@ pub(super) fn recover<D: Disk>(disk: D, options: LogOptions) -> Result<Recovered
             None => (records, after) = replay.last(this.header, &bytes),
         }
     }
-    drop(bytes);
+    Ok(Read {
+        old,
+        unfinished,
+        replay,
+        records,
+        after,
+    })
+}
+
+/// What a log's segments hold, for people: nothing is locked, and nothing changed.
+pub(super) fn inspect<D: Disk>(disk: &D) -> Result<LogReport, LogError> {
+    let Read {
+        old,
+        mut replay,
+        records,
+        after,
+        ..
+    } = read(disk)?;
+    let segments = old.iter().map(|old| SegmentReport {
+        file: file_name(old.segment.id),
+        bytes: old.segment.bytes,
+        first_batch: old.header.first,
+    });
+    let segments = segments.collect();
+    let mut batch = BatchBuilder::default();
+    batch.begin(after.first, 0, DATA_START);
+    let id = old.last().map_or(1, |old| old.segment.id + 1);
+    for (record, payload) in &records {
+        let record = batch.add(*record, &Payload::Borrowed(payload));
+        replay.index.apply(id, &record, Some(payload));
+    }
+    let groups = replay.index.ids().into_iter();
+    Ok(LogReport {
+        segments,
+        groups: groups
+            .map(|group| (group, replay.index.recovered(group.0)))
+            .collect(),
+        damage: replay.damage,
+    })
+}
+
+/// Opens the log in `disk`, which the caller has locked.
+pub(super) fn recover<D: Disk>(disk: D, options: LogOptions) -> Result<Recovered<D>, LogError> {
+    let Read {
+        old,
+        unfinished,
+        replay,
+        records,
+        after,
+    } = read(&disk)?;
     let id = old.last().map_or(1, |old| old.segment.id + 1);
     let oldest = old.first().map_or(id, |old| old.segment.id);
     let segments = old.into_iter().map(|old| old.segment);

@@ -289,6 +289,11 @@ impl Cluster {
         self.directory.path().join(format!("n{}.log", nth + 1))
     }
 
+    /// Where a node keeps its data.
+    pub(crate) fn data(&self, nth: usize) -> PathBuf {
+        self.directory.path().join(format!("n{}", nth + 1))
+    }
+
     fn spawn(&self, nth: usize) -> Process {
         let address = |port: u16| format!("127.0.0.1:{port}");
         let peers: Vec<String> = (0..NODES)
@@ -297,7 +302,7 @@ impl Cluster {
                 format!("{}={}/{}", nth + 1, address(peer), address(client))
             })
             .collect();
-        let directory = self.directory.path().join(format!("n{}", nth + 1));
+        let directory = self.data(nth);
         let mut arguments = vec!["start".to_owned()];
         let mut set = |name: &str, value: &str| {
             arguments.extend([format!("--{name}"), value.to_owned()]);
@@ -306,6 +311,10 @@ impl Cluster {
         set("cluster", "test");
         set("dir", directory.to_str().expect("a path of ours"));
         set("engine", &engine());
+        if self.options.short_log {
+            set("log-keep", "1mb");
+            set("persist-after", "1mb");
+        }
         set("client-listen", &address(self.port(nth)));
         set("peer-listen", &address(self.peer_port(nth)));
         set("admin-listen", &address(self.admin_port(nth)));

@@ -7,6 +7,8 @@ pub(crate) struct Options {
     pub(crate) cluster_enabled: bool,
     /// What clients must AUTH with.
     pub(crate) requirepass: Option<String>,
+    /// Logs are kept as short as can be.
+    pub(crate) short_log: bool,
 }
 
 impl Options {
@@ -21,6 +23,12 @@ impl Options {
             cluster_enabled: true,
             ..Self::default()
         }
+    }
+
+    /// Whoever lags by more than a megabyte gets a snapshot.
+    pub(crate) fn short_log(mut self) -> Self {
+        self.short_log = true;
+        self
     }
 
     /// Clients must AUTH.
