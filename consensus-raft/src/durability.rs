@@ -68,7 +68,8 @@ impl Durability {
         }
     }
 
-    fn touch(&mut self, index: Index) {
+    /// Books that the write that is being staged touches the log from `index` on.
+    pub(crate) fn touch(&mut self, index: Index) {
         while self.touched.back().is_some_and(|(_, low)| *low > index) {
             self.touched.pop_back();
         }

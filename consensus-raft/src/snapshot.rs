@@ -110,6 +110,8 @@ impl Raft {
             if self.log.last().index >= first {
                 self.stage(LogOp::TruncateFrom(first));
             }
+            // Nothing of the log counts as durable before the disk knows where it begins.
+            self.durability.touch(first);
             self.log.restart_at(at);
         }
         self.stage(LogOp::PurgeTo(at));

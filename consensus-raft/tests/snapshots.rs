@@ -89,6 +89,22 @@ fn the_log_restarts_after_a_snapshot_and_goes_on() {
     assert_eq!(world.core(n(2)).status().last, at(10, 5));
 }
 
+/// Also where nothing had to be cut off for that.
+#[test]
+fn a_snapshot_is_acknowledged_once_the_log_begins_there_on_the_disk() {
+    let mut world = World::with_logs(&[&[1, 5], &[], &[1, 5]], 5);
+    append(&mut world, at(2, 5), 3, 0);
+    world.take_sent(n(2));
+    install(&mut world, at(9, 5));
+    assert_eq!(world.take_sent(n(2)), []);
+    world.persist(n(2), 9);
+    let acked = Message::Acked {
+        term: 5,
+        matched: Index(9),
+    };
+    assert_eq!(world.take_sent(n(2)), [(n(1), acked)]);
+}
+
 #[test]
 fn what_stands_above_a_snapshot_stays() {
     let mut world = World::with_logs(&[&[1, 2, 2, 5], &[1, 2, 2], &[1]], 5);
