@@ -219,14 +219,11 @@ impl Raft {
         };
         let durable = self.durability.durable(self.log.last().index);
         let matched = durable.min(following.received).min(readable);
-        // What it acknowledged in the term in which it lost entries may still be counted, so only
-        // a later term's leader can say what there is to be held. Once that one has committed an
-        // entry of its own, what is committed up to there is everything, and it is here.
+        // This term is later than any in which it acknowledged what it may have lost. Once its leader
+        // has committed an entry of it, what is committed up to there is everything, and it is here.
         let settled = self.commit_index.min(matched);
-        if self.damaged.is_some_and(|term| term < self.hard.term)
-            && self.log.epoch(settled) == Some(Epoch::term(self.hard.term))
-        {
-            self.damaged = None;
+        if self.damaged && self.log.epoch(settled) == Some(Epoch::term(self.hard.term)) {
+            self.damaged = false;
         }
         let complete = durable >= following.received;
         let news = core::mem::take(&mut following.news);

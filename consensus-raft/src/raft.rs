@@ -53,8 +53,8 @@ pub struct Raft {
     pub(crate) dropped: u64,
 
     pub(crate) hard: HardState,
-    /// The term in which the log was found to have lost entries, until they are made good.
-    pub(crate) damaged: Option<u64>,
+    /// Whether the log has lost entries that are not made good yet.
+    pub(crate) damaged: bool,
     pub(crate) membership: Membership,
     pub(crate) leader: Option<NodeId>,
     pub(crate) state: State,
@@ -241,7 +241,7 @@ impl Raft {
 
     /// Whether its disk has lost something: then it neither votes nor campaigns.
     pub(crate) const fn is_damaged(&self) -> bool {
-        self.damaged.is_some() || self.hard.lost || self.unreadable.is_some() || self.commit_blocked
+        self.damaged || self.hard.lost || self.unreadable.is_some() || self.commit_blocked
     }
 
     fn on_time(&mut self) {

@@ -37,8 +37,8 @@ pub(crate) fn recover(config: Config, random: Random, mut recovered: Recovered) 
     let log = Log::new(recovered.purged, recovered.log);
     let applied = recovered.applied;
     let (mut hard, mut rewrite) = hard_state(recovered.hard_state.as_ref(), log.last(), applied);
-    let damaged = (recovered.damaged || hole.is_some()).then_some(hard.term);
-    if damaged.is_some() {
+    let damaged = recovered.damaged || hole.is_some();
+    if damaged {
         hard.term += 1;
         hard.voted_for = None;
         rewrite = true;
