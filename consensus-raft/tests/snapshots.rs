@@ -1,4 +1,4 @@
-//! The little of snapshots that exists: purging, asking for one, installing one (§7).
+//! Purging, asking for a snapshot, installing one (§7), and what a node says that has lost entries.
 
 mod harness;
 
@@ -172,4 +172,110 @@ fn entries_that_are_purged_while_they_are_read_back_are_not_sent() {
         world.answer_fetch(n(1));
         assert_eq!(world.snapshots, [(n(1), n(3))]);
     }
+}
+
+#[test]
+fn a_peer_that_asks_again_for_a_snapshot_that_is_sent_is_sent_no_second_one() {
+    let mut world = World::new(3, 0, Config::new);
+    world.elect(n(1));
+    for _ in 0..2 {
+        world.hand(n(3), n(1), Message::NeedsSnapshot { term: 1 });
+    }
+    assert_eq!(world.snapshots, [(n(1), n(3))]);
+    let (to, index, outcome) = (n(3), Index(1), SnapshotOutcome::Failed);
+    world.step(n(1), Input::SnapshotSent { to, index, outcome });
+    world.hand(n(3), n(1), Message::NeedsSnapshot { term: 1 });
+    assert_eq!(world.snapshots, [(n(1), n(3)), (n(1), n(3))]);
+}
+
+/// A follower that cannot read its second entry, and has said so.
+fn unreadable() -> World {
+    let mut world = World::with_logs(&[&[1; 4], &[1; 4], &[1; 4]], 1);
+    world.node(n(2)).disk.unreadable.insert(2);
+    heartbeat(&mut world, at(4, 1));
+    for _ in 0..2 {
+        world.answer_fetch(n(2));
+        world.report_applied(n(2));
+    }
+    world.take_sent(n(2));
+    world
+}
+
+fn heartbeat(world: &mut World, prev: Position) {
+    let message = Message::Heartbeat {
+        term: 1,
+        round: 0,
+        prev,
+        commit: Index(4),
+    };
+    world.hand(n(1), n(2), message);
+}
+
+#[test]
+fn what_cannot_be_read_is_not_acknowledged_again() {
+    let mut world = unreadable();
+    heartbeat(&mut world, at(4, 1));
+    heartbeat(&mut world, at(1, 1));
+    let claims = |message: &Message| match message {
+        Message::Acked { matched, .. } => matched.0,
+        Message::HeartbeatAck { received, .. } => received.0,
+        other => panic!("{other:?}"),
+    };
+    let sent = world.take_sent(n(2));
+    let most = sent.iter().map(|(_, message)| claims(message)).max();
+    assert_eq!(most, Some(1), "{sent:?}");
+}
+
+#[test]
+fn an_append_above_what_cannot_be_read_is_rejected() {
+    let mut world = unreadable();
+    let message = Message::Append {
+        term: 1,
+        prev: at(4, 1),
+        entries: vec![entry(5, 1)],
+        commit: Index(4),
+    };
+    world.hand(n(1), n(2), message);
+    let conflict = Position {
+        index: Index(2),
+        epoch: Epoch::ZERO,
+    };
+    let rejected = Message::Rejected {
+        term: 1,
+        prev: Index(4),
+        conflict,
+    };
+    assert_eq!(world.take_sent(n(2)), [(n(1), rejected)]);
+}
+
+#[test]
+fn a_damaged_node_is_whole_once_a_later_leader_has_committed_in_its_own_term() {
+    let mut world = World::with_logs(&[&[1, 1], &[1, 1], &[1, 1]], 1);
+    world.crash(n(3), 0);
+    world.start_damaged(n(3), true);
+    world.persist(n(3), 9);
+    let votes = |world: &mut World| {
+        world.now = world.now + consensus::Micros::from_millis(400);
+        world.take_sent(n(3));
+        let (term, last) = (9, at(9, 8));
+        world.hand(n(2), n(3), Message::PreVote { term, last });
+        let sent = world.take_sent(n(3));
+        let granted = |message: &Message| matches!(message, Message::PreVoted { .. });
+        sent.iter().any(|(_, message)| granted(message))
+    };
+    let say = |world: &mut World, prev, entries, commit| {
+        let message = Message::Append {
+            term: 2,
+            prev,
+            entries,
+            commit: Index(commit),
+        };
+        world.hand(n(1), n(3), message);
+    };
+    say(&mut world, at(2, 1), vec![], 2);
+    assert!(!votes(&mut world), "what is committed may be more");
+    say(&mut world, at(2, 1), vec![entry(3, 2)], 3);
+    assert!(!votes(&mut world), "that is not durable yet");
+    world.persist(n(3), 9);
+    assert!(votes(&mut world));
 }
