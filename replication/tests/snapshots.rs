@@ -277,8 +277,11 @@ fn pieces_that_do_not_fit_are_not_stored() {
     }
     let (beyond, huge) = (chunk(&meta, 5, 10), chunk(&meta, 0, MIB as usize + 1));
     for message in [damaged, beyond, huge, chunk(&meta, u64::MAX, 10)] {
+        let mut bench = receiving(&meta);
         bench.hear(PEER, message);
         assert_eq!(bench.turn(), [Seen::Want(PEER, 0, MIB)], "asked for again");
+        bench.hear(PEER, chunk(&meta, 20, 10));
+        assert_eq!(bench.turn(), [], "that was on its way, and is asked for");
     }
 }
 

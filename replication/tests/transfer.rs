@@ -181,7 +181,7 @@ fn a_damaged_piece_is_asked_for_again() {
     assert_eq!(scene.world.damages, 0);
     assert_eq!(scene.world.nodes[&scene.behind].disk.corrupt, 0);
     let again = (scene.sent() - scene.size()) / CHUNK as f64;
-    assert!((3.0..=15.0).contains(&again), "{again} pieces");
+    assert!((3.0..=12.0).contains(&again), "{again} pieces");
 }
 
 #[test]

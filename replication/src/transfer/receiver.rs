@@ -26,6 +26,9 @@ pub(crate) struct Incoming {
     at: Micros,
     /// How often the whole was found to be corrupt.
     spoiled: u32,
+    /// Where the piece that came did not fit and another was asked for. Those that were on their
+    /// way behind it do not fit either, and are no reason to ask again.
+    complained: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +105,10 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             return;
         }
         if offset > incoming.received || !within || !whole {
+            if incoming.complained == Some(incoming.received) {
+                return;
+            }
+            incoming.complained = Some(incoming.received);
             tracing::warn!(%from, at = %id.at, offset, whole, "a piece of a snapshot does not fit");
             return self.want(now, true);
         }
@@ -226,6 +233,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             stored: 0,
             at: now,
             spoiled,
+            complained: None,
         });
         let task = SnapshotTask::Open { meta };
         self.actions.push_back(Action::Snapshot(task));
