@@ -71,7 +71,7 @@ pub enum SnapshotEnd {
         /// What would be.
         at_least: Index,
     },
-    /// It arrived twice, and both times it was not what its name says.
+    /// It, or a piece of it, arrived twice, and both times it was not what its name says.
     Corrupt,
     /// The receiver could not store or install it now.
     Failed,
@@ -100,8 +100,8 @@ pub enum SnapshotTask {
         /// How many bytes; there are so many.
         len: usize,
     },
-    /// Peers found this snapshot to be corrupt: verify it, and throw it away if they are right.
-    /// Not answered.
+    /// Peers found this snapshot to be corrupt, or it could not be read: verify it, and if it is not
+    /// what its name says, never find it again. Not answered.
     Suspect {
         /// Which.
         id: SnapshotId,
@@ -114,7 +114,9 @@ pub enum SnapshotTask {
         meta: SnapshotMeta,
     },
     /// Append to what is being received: [`chunk_stored`](crate::Replica::chunk_stored) once it is
-    /// durable, or [`incoming_failed`](crate::Replica::incoming_failed).
+    /// durable, or [`incoming_failed`](crate::Replica::incoming_failed). A host that finds at once
+    /// that this is not of the snapshot says so:
+    /// [`incoming_corrupt`](crate::Replica::incoming_corrupt).
     Store {
         /// Of which.
         id: SnapshotId,

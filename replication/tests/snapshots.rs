@@ -210,8 +210,41 @@ fn a_file_that_cannot_be_read_any_more_is_gone() {
     bench
         .replica
         .snapshot_read(bench.now, PEER, meta.id, 0, None);
-    assert_eq!(bench.turn(), [Seen::Gone(PEER, meta.id)]);
+    let suspect = SnapshotTask::Suspect { id: meta.id };
+    assert_eq!(
+        bench.turn(),
+        [Seen::Gone(PEER, meta.id), Seen::Task(suspect)]
+    );
     assert_eq!(bench.told(), ["sent 9 to n2: Failed"]);
+    bench.tell(Script::SendSnapshot(PEER));
+    assert_eq!(bench.turn(), [], "the host looks at it first");
+    bench.pass(2_000);
+    bench.tell(Script::SendSnapshot(PEER));
+    assert_eq!(bench.turn(), [take(0)]);
+}
+
+#[test]
+fn a_piece_that_was_sent_corrupt_is_asked_for_once_more_and_then_complained_of() {
+    let meta = meta(9, 10 * MIB);
+    let mut bench = receiving(&meta);
+    bench.hear(PEER, chunk(&meta, 0, 1_000));
+    bench.hear(PEER, chunk(&meta, 1_000, 1_000));
+    bench.turn();
+    bench.replica.incoming_corrupt(bench.now, meta.id, 500);
+    assert_eq!(bench.turn(), [Seen::Want(PEER, 500, 500 + MIB)]);
+    bench.hear(PEER, chunk(&meta, 2_000, 1_000));
+    bench.hear(PEER, chunk(&meta, 500, 500));
+    assert!(matches!(
+        bench.turn()[..],
+        [
+            Seen::Want(PEER, 500, _),
+            Seen::Task(SnapshotTask::Store { offset: 500, .. })
+        ]
+    ));
+    bench.replica.incoming_corrupt(bench.now, meta.id, 500);
+    assert_eq!(bench.turn(), [Seen::Done(PEER, SnapshotEnd::Corrupt)]);
+    bench.hear(PEER, chunk(&meta, 500, 500));
+    assert_eq!(bench.turn(), [], "it is received no more");
 }
 
 #[test]

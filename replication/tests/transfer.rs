@@ -207,6 +207,37 @@ fn a_snapshot_that_is_corrupt_at_its_sender_is_not_sent_for_ever() {
 }
 
 #[test]
+fn a_piece_that_is_corrupt_at_its_sender_costs_a_new_snapshot_and_no_more() {
+    let mut scene = Scene::new(forgetful);
+    scene.world.checks_pieces = true;
+    let disk = &mut scene.world.node(scene.leader).disk;
+    let middle = |bytes: &mut Vec<u8>| bytes[STATE / 2] ^= 1;
+    disk.files.values_mut().for_each(middle);
+    scene.world.isolate(scene.behind, false);
+    scene.catches_up();
+    let disk = &scene.world.nodes[&scene.behind].disk;
+    assert_eq!((disk.corrupt, disk.installed), (2, 1));
+    assert!(
+        scene.sent() <= 1.7 * scene.size(),
+        "up to there, and a new one"
+    );
+}
+
+#[test]
+fn a_snapshot_that_its_sender_cannot_read_is_not_offered_for_ever() {
+    let mut scene = Scene::new(forgetful);
+    let disk = &mut scene.world.node(scene.leader).disk;
+    disk.unreadable_from = Some(STATE / 2);
+    scene.world.isolate(scene.behind, false);
+    scene.catches_up();
+    assert_eq!(scene.world.nodes[&scene.behind].disk.installed, 1);
+    assert!(
+        scene.sent() <= 1.7 * scene.size(),
+        "up to there, and a new one"
+    );
+}
+
+#[test]
 fn an_installation_that_fails_is_tried_again_without_sending_anything_twice() {
     let mut scene = Scene::new(forgetful);
     scene.world.node(scene.behind).disk.refuses_installs = 2;

@@ -24,7 +24,7 @@ pub(crate) struct Incoming {
     stored: u64,
     /// When it last got on, or said so.
     at: Micros,
-    /// How often the whole was found to be corrupt.
+    /// How often the whole, or a piece that came whole, was found to be corrupt.
     spoiled: u32,
     /// Where the piece that came did not fit and another was asked for. Those that were on their
     /// way behind it do not fit either, and are no reason to ask again.
@@ -124,6 +124,25 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             incoming.stored = incoming.stored.max(upto.min(incoming.received));
             incoming.at = now;
             self.go_on(now, false);
+        }
+    }
+
+    /// What was to be stored is not of this snapshot, though it arrived as it was sent. Up to `good`
+    /// all is right and durable.
+    pub fn incoming_corrupt(&mut self, now: Micros, id: SnapshotId, good: u64) {
+        let Some(incoming) = self.incoming_of(id, Stage::Pulling) else {
+            return;
+        };
+        incoming.stored = good.min(incoming.received);
+        incoming.received = incoming.stored;
+        incoming.spoiled += 1;
+        let (from, spoiled) = (incoming.from, incoming.spoiled);
+        tracing::warn!(%from, at = %id.at, good, spoiled, "a piece of a snapshot was sent corrupt");
+        if spoiled > 1 {
+            self.incoming = None;
+            self.end_receiving(from, id, SnapshotEnd::Corrupt);
+        } else {
+            self.want(now, true);
         }
     }
 

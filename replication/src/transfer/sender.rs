@@ -204,6 +204,10 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             _ => {
                 tracing::warn!(%to, at = %id.at, "a snapshot cannot be read any more");
                 self.send(to, Message::SnapshotGone { id });
+                // Else it would be found again, and fail at the same place.
+                let task = SnapshotTask::Suspect { id };
+                self.actions.push_back(Action::Snapshot(task));
+                self.hold_off(to, now + self.config.snapshots.ask_again);
                 self.end_sending(now, to, id.at.index, SnapshotOutcome::Failed);
             }
         }

@@ -103,6 +103,8 @@ pub(crate) struct Disk {
     pub(crate) installed: u32,
     /// How many were refused because they were corrupt.
     pub(crate) corrupt: u32,
+    /// Reading a file from here on fails.
+    pub(crate) unreadable_from: Option<usize>,
 }
 
 pub(crate) struct Node {
@@ -126,6 +128,10 @@ pub(crate) struct World {
     pub(crate) sent: BTreeMap<SnapshotId, u64>,
     /// How many pieces are still to be damaged on their way.
     pub(crate) damages: u32,
+    /// Snapshots as they were written.
+    originals: BTreeMap<SnapshotId, Vec<u8>>,
+    /// Whether each piece is compared with them before it is stored.
+    pub(crate) checks_pieces: bool,
 }
 
 fn digest(bytes: &[u8]) -> u64 {
@@ -146,6 +152,8 @@ impl World {
             answers: BTreeMap::new(),
             sent: BTreeMap::new(),
             damages: 0,
+            originals: BTreeMap::new(),
+            checks_pieces: false,
         };
         for id in (1..=size).map(NodeId) {
             let node = Node {
@@ -332,7 +340,7 @@ impl World {
     /// Persists a node's state machine as a snapshot, and says so.
     pub(crate) fn persist(&mut self, id: NodeId) {
         let now = self.now;
-        let node = self.node(id);
+        let node = self.nodes.get_mut(&id).unwrap();
         let group = node.group.as_mut().expect("it is up");
         let bytes = group.machine().to_bytes();
         let at = group.machine().applied;
@@ -342,6 +350,7 @@ impl World {
         };
         let used: Vec<SnapshotId> = group.view().snapshots_in_use().collect();
         node.disk.files.retain(|id, _| used.contains(id));
+        self.originals.insert(id, bytes.clone());
         node.disk.files.insert(id, bytes);
         group.replica().durable(now, at.index);
     }
@@ -419,13 +428,16 @@ impl World {
                 offset,
                 len,
             } => {
-                let file = disk.files.get(&id);
-                let piece = file.and_then(|file| file.get(offset as usize..offset as usize + len));
+                let (file, end) = (disk.files.get(&id), offset as usize + len);
+                let file = file.filter(|_| disk.unreadable_from.is_none_or(|from| end <= from));
+                let piece = file.and_then(|file| file.get(offset as usize..end));
                 replica.snapshot_read(now, to, id, offset, piece.map(Bytes::copy_from_slice));
             }
             SnapshotTask::Suspect { id } => {
-                disk.files
-                    .retain(|file, bytes| *file != id || digest(bytes) == id.digest);
+                let unreadable = disk.unreadable_from.take().is_some();
+                disk.files.retain(|file, bytes| {
+                    *file != id || (digest(bytes) == id.digest && !unreadable)
+                });
             }
             SnapshotTask::Open { meta } => {
                 let id = meta.id;
@@ -436,8 +448,14 @@ impl World {
             SnapshotTask::Store { id, offset, bytes } => {
                 let (_, part) = disk.part.as_mut().expect("opened before");
                 assert_eq!(part.len() as u64, offset, "stored in order, each byte once");
-                part.extend_from_slice(&bytes);
-                replica.chunk_stored(now, id, part.len() as u64);
+                let original = &self.originals[&id][part.len()..part.len() + bytes.len()];
+                if self.checks_pieces && original != &bytes[..] {
+                    disk.corrupt += 1;
+                    replica.incoming_corrupt(now, id, offset);
+                } else {
+                    part.extend_from_slice(&bytes);
+                    replica.chunk_stored(now, id, part.len() as u64);
+                }
             }
             SnapshotTask::Install { .. } if disk.refuses_installs > 0 => {
                 disk.refuses_installs -= 1;
