@@ -90,6 +90,7 @@ impl Raft {
         }
         let last = Index(prev.index.0 + entries.len() as u64);
         entries.into_iter().for_each(|entry| self.accept(entry));
+        self.vouch(last);
         if let State::Follower(following) = &mut self.state {
             following.received = following.received.max(last);
             following.owes_ack = true;
@@ -121,10 +122,28 @@ impl Raft {
         self.log.append(entry);
     }
 
-    /// How much of the log the leader may be told of: what cannot be read is as good as lost.
+    /// How much of the log the leader may be told of: what cannot be read is as good as lost, and of
+    /// a damaged log nobody knows what it holds.
     fn readable(&self) -> Index {
         let lacks = self.unreadable.map(Index::prev);
-        lacks.unwrap_or(Index(u64::MAX))
+        let bounds = lacks.into_iter().chain(self.vouched);
+        bounds.min().unwrap_or(Index(u64::MAX))
+    }
+
+    /// Everything up to `index` is a leader's.
+    pub(crate) fn vouch(&mut self, index: Index) {
+        self.vouched = self.vouched.map(|vouched| vouched.max(index));
+    }
+
+    /// A damaged log is made good: what no leader has confirmed goes.
+    fn make_good(&mut self) {
+        let Some(from) = self.vouched.take().map(Index::next) else {
+            return;
+        };
+        if from <= self.log.last().index {
+            self.log.truncate_from(from);
+            self.stage(LogOp::TruncateFrom(from));
+        }
     }
 
     /// Whether an append would change what is committed, or what this term's leader has said
@@ -178,7 +197,8 @@ impl Raft {
             return;
         }
         let readable = self.readable();
-        let holds = prev.index <= self.commit_index || self.log.holds(prev);
+        let vouched = self.vouched.is_none_or(|vouched| prev.index <= vouched);
+        let holds = prev.index <= self.commit_index || (self.log.holds(prev) && vouched);
         if let State::Follower(following) = &mut self.state {
             if holds {
                 following.received = following.received.max(prev.index);
@@ -214,18 +234,22 @@ impl Raft {
     /// Acknowledges, once per drain, what has become durable.
     pub(crate) fn produce_follower(&mut self) {
         let readable = self.readable();
-        let State::Follower(following) = &mut self.state else {
+        let State::Follower(following) = &self.state else {
             return;
         };
+        let received = following.received;
         let durable = self.durability.durable(self.log.last().index);
-        let matched = durable.min(following.received).min(readable);
+        let matched = durable.min(received).min(readable);
         // This term is later than any in which it acknowledged what it may have lost. Once its leader
         // has committed an entry of it, what is committed up to there is everything, and it is here.
         let settled = self.commit_index.min(matched);
-        if self.damaged && self.log.epoch(settled) == Some(Epoch::term(self.hard.term)) {
-            self.damaged = false;
+        if self.vouched.is_some() && self.log.epoch(settled) == Some(Epoch::term(self.hard.term)) {
+            self.make_good();
         }
-        let complete = durable >= following.received;
+        let State::Follower(following) = &mut self.state else {
+            return;
+        };
+        let complete = durable >= received;
         let news = core::mem::take(&mut following.news);
         if let Some(leader) = self.leader
             && self.durability.hard_state_durable()

@@ -53,8 +53,9 @@ pub struct Raft {
     pub(crate) dropped: u64,
 
     pub(crate) hard: HardState,
-    /// Whether the log has lost entries that are not made good yet.
-    pub(crate) damaged: bool,
+    /// If the log has lost entries that are not made good yet: up to where it is known to be some
+    /// leader's. What stands above may have been truncated by a write that is lost.
+    pub(crate) vouched: Option<Index>,
     pub(crate) membership: Membership,
     pub(crate) leader: Option<NodeId>,
     pub(crate) state: State,
@@ -241,7 +242,7 @@ impl Raft {
 
     /// Whether its disk has lost something: then it neither votes nor campaigns.
     pub(crate) const fn is_damaged(&self) -> bool {
-        self.damaged || self.hard.lost || self.unreadable.is_some() || self.commit_blocked
+        self.vouched.is_some() || self.hard.lost || self.unreadable.is_some() || self.commit_blocked
     }
 
     fn on_time(&mut self) {

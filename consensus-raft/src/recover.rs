@@ -11,6 +11,12 @@
 //! given it everything that is committed there (see `produce_follower`). The leader of its old
 //! term steps down over this; an election is what a lost disk block costs.
 //!
+//! Nor does such a log keep what logs promise each other (§5.3): where the write is lost that had
+//! truncated an entry, that entry stands there again, between others that agree with the leader's.
+//! So of a damaged log only what is applied counts, and what a leader has sent since entry by entry;
+//! what none of them confirms goes when the log is made good. Until then it stays: it may be all
+//! that is left.
+//!
 //! A hard state that cannot be read, or lies behind the log that was written after it, is lost:
 //! whom this node voted for is unknown, so it does not vote again. That is written down, or a
 //! later restart would read the next hard state and believe it.
@@ -45,6 +51,7 @@ pub(crate) fn recover(config: Config, random: Random, mut recovered: Recovered) 
     }
     let commit_blocked = applied.index < log.purged().index;
     let membership = recovered.memberships.pop();
+    let commit_index = applied.index.max(log.purged().index);
     let mut raft = Raft {
         config,
         random,
@@ -53,13 +60,13 @@ pub(crate) fn recover(config: Config, random: Random, mut recovered: Recovered) 
         out: VecDeque::new(),
         dirty: false,
         dropped: 0,
-        damaged,
+        vouched: damaged.then_some(commit_index),
         announced: (hard.term, None),
         hard,
         membership: membership.map_or_else(Membership::default, |(_, members)| members),
         leader: None,
         state: State::Follower(Following::default()),
-        commit_index: applied.index.max(log.purged().index),
+        commit_index,
         delivered: applied.index,
         applied: applied.index,
         held_at_start: log.last().index,

@@ -114,6 +114,7 @@ impl Raft {
             self.durability.touch(first);
             self.log.restart_at(at);
         }
+        self.vouch(at.index);
         self.stage(LogOp::PurgeTo(at));
     }
 

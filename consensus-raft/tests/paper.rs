@@ -284,6 +284,48 @@ fn figure_2_commit_reaches_only_to_what_was_compared() {
     }
 }
 
+/// §5.3, the Log Matching Property: it holds as long as nothing is lost. Where a disk has lost the
+/// write that truncated an entry, equal last entries say nothing of those before.
+#[test]
+fn s5_3_a_damaged_log_matches_as_far_as_a_leader_has_confirmed_it() {
+    let mut world = World::with_logs(&[&[1, 2, 2], &[1, 1, 2, 2], &[1, 2, 2]], 3);
+    world.crash(n(2), 0);
+    world.start_damaged(n(2), true);
+    world.persist(n(2), 9);
+    let heartbeat = Message::Heartbeat {
+        term: 5,
+        round: 0,
+        prev: at(3, 2),
+        commit: Index(3),
+    };
+    world.hand(n(1), n(2), heartbeat);
+    world.hand(n(1), n(2), append(5, at(3, 2), &[(4, 5)], 3));
+    assert_eq!(world.core(n(2)).status().committed, Index(0));
+    assert_eq!(
+        world.terms(n(2)),
+        [1, 1, 2, 2],
+        "it may be all that is left"
+    );
+    world.hand(n(1), n(2), append(5, at(0, 0), &[(1, 1), (2, 2)], 4));
+    assert_eq!(world.core(n(2)).status().committed, Index(2));
+    world.hand(n(1), n(2), append(5, at(2, 2), &[(3, 2), (4, 5)], 4));
+    assert_eq!(world.terms(n(2)), [1, 2, 2, 5]);
+}
+
+/// What no leader has confirmed does not outlive the damage.
+#[test]
+fn s5_3_a_damaged_log_is_made_good_without_what_was_never_confirmed() {
+    let mut world = World::with_logs(&[&[1, 5], &[1, 5, 1], &[1, 5]], 5);
+    world.crash(n(2), 0);
+    world.start_damaged(n(2), true);
+    world.persist(n(2), 9);
+    world.hand(n(1), n(2), append(6, at(0, 0), &[(1, 1), (2, 5)], 2));
+    assert_eq!(world.terms(n(2)), [1, 5, 1]);
+    world.elect(n(1));
+    world.settle();
+    assert_eq!(world.terms(n(2)), world.terms(n(1)));
+}
+
 /// Figure 7: whatever the followers' logs look like, the leader makes them its own.
 #[test]
 fn figure_7_the_leader_makes_every_log_its_own() {

@@ -272,7 +272,7 @@ fn a_damaged_node_is_whole_once_a_later_leader_has_committed_in_its_own_term() {
         };
         world.hand(n(1), n(3), message);
     };
-    say(&mut world, at(2, 1), vec![], 2);
+    say(&mut world, at(0, 0), vec![entry(1, 1), entry(2, 1)], 2);
     assert!(!votes(&mut world), "what is committed may be more");
     say(&mut world, at(2, 1), vec![entry(3, 2)], 3);
     assert!(!votes(&mut world), "that is not durable yet");
