@@ -242,7 +242,9 @@ impl<D: Disk, B: Backend> GroupDirectory<D, B> {
     }
 
     /// Removes what means nothing: temporary files, and the engines before and after the one that
-    /// counts, of which an installation leaves at most one.
+    /// counts, of which an installation leaves at most one. And makes the names that stay durable: a
+    /// process that ended between a renaming and its sync has left one that the next power loss
+    /// takes away, and what is found here is counted on from now on.
     fn tidy(&self) -> Result<(), DirectoryError> {
         let failed = self.failed("tidied");
         for name in self.disk.list().map_err(&failed)? {
@@ -256,7 +258,7 @@ impl<D: Disk, B: Backend> GroupDirectory<D, B> {
                 self.backend.remove(&self.engine_path(other))?;
             }
         }
-        Ok(())
+        self.disk.sync_dir().map_err(&failed)
     }
 
     /// Opens the engine that counts. One that keeps nothing is filled from the newest snapshot,

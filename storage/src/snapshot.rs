@@ -33,6 +33,7 @@ use std::io;
 
 use bytes::Bytes;
 
+use crate::disk::Disk;
 use crate::log::{Epoch, GroupId};
 
 /// The end of the name of a complete snapshot.
@@ -172,4 +173,18 @@ impl SnapshotError {
             source,
         }
     }
+}
+
+/// Gives a file that is whole and synced the name of a complete snapshot, durably. A name of which
+/// nobody knows whether it lasts goes again: it would be the newest, and the one before it, which
+/// does last, might be removed.
+fn complete<D: Disk>(disk: &D, from: &str, to: &str) -> io::Result<()> {
+    let is_new = disk.open(to).is_err();
+    disk.rename(from, to)?;
+    disk.sync_dir().inspect_err(|_| {
+        if is_new {
+            // If that fails too, no worse.
+            let _ = disk.remove(to);
+        }
+    })
 }

@@ -463,3 +463,40 @@ fn it_works_on_a_real_disk() {
     let (engine, from) = directory.open_engine().unwrap();
     assert_eq!((contents(&engine), from), (rows(9), Some(id)));
 }
+
+/// A process was killed between giving a snapshot its name and making that durable. The next one
+/// finds it and counts on it, so from then on it must survive a power loss.
+#[test]
+fn a_snapshot_that_was_found_at_the_start_survives_a_power_loss() {
+    for seed in 0..20 {
+        let disk = MemoryDisk::new(seed);
+        let id = snapshot(&open_memory(&disk).unwrap(), 1).unwrap();
+        disk.rename(&id.file(), "before").unwrap();
+        disk.sync_dir().unwrap();
+        disk.rename("before", &id.file()).unwrap();
+        disk.kill();
+        let found = open_memory(&disk).unwrap().snapshots().unwrap();
+        assert_eq!(found, [id]);
+        disk.crash();
+        let found = open_memory(&disk).unwrap().snapshots().unwrap();
+        assert_eq!(found, [id], "seed {seed}");
+    }
+}
+
+/// Only the newest that is there is kept: it must not be one that a power loss may take away.
+#[test]
+fn a_snapshot_whose_name_may_not_be_durable_does_not_count() {
+    let disk = MemoryDisk::new(1);
+    let directory = open_memory(&disk).unwrap();
+    let id = snapshot(&directory, 1).unwrap();
+    for after in 0.. {
+        disk.fail_sync(after);
+        let written = snapshot(&directory, 2);
+        disk.calm();
+        if written.is_ok() {
+            assert!(after > 1);
+            break;
+        }
+        assert_eq!(directory.snapshots().unwrap(), [id], "sync {after}");
+    }
+}

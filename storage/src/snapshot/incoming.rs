@@ -10,7 +10,7 @@ use std::io::{self, IoSlice};
 use super::check::Check;
 use super::format::{HEADER_BYTES, Header};
 use super::writer::SYNC_BYTES;
-use super::{SnapshotError, SnapshotMeta};
+use super::{SnapshotError, SnapshotMeta, complete};
 use crate::disk::{Disk, DiskFile};
 
 /// The end of the name of a snapshot that is being received.
@@ -148,9 +148,7 @@ impl<D: Disk> IncomingSnapshot<D> {
         }
         self.sync()?;
         let failed = |source| SnapshotError::io("received", &self.name, source);
-        disk.rename(&self.name, &self.meta.id.file())
-            .map_err(failed)?;
-        disk.sync_dir().map_err(failed)?;
+        complete(disk, &self.name, &self.meta.id.file()).map_err(failed)?;
         Ok(self.meta)
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::format::{
     CHUNK_BYTES, FOOTER_BYTES, Footer, Header, chunk_crc, decode_row, encode_row, fold,
 };
-use super::{SnapshotError, SnapshotId, SnapshotMeta};
+use super::{SnapshotError, SnapshotId, SnapshotMeta, complete};
 use crate::disk::{Disk, DiskFile};
 use crate::log::{Epoch, GroupId};
 
@@ -217,8 +217,7 @@ impl<D: Disk> SnapshotWriter<D> {
         let name = id.file();
         let failed = |source| SnapshotError::io("written", &name, source);
         self.file.sync_data().map_err(failed)?;
-        disk.rename(WRITING, &name).map_err(failed)?;
-        disk.sync_dir().map_err(failed)?;
+        complete(disk, WRITING, &name).map_err(failed)?;
         Ok(SnapshotMeta {
             id,
             group: self.header.group,
