@@ -24,9 +24,6 @@ use crate::frozen::{CopiedRows, Flush, Frozen, Rows, ViewId};
 /// How much [`Engine::load`] writes as one unit.
 const LOAD_BYTES: usize = 1 << 20;
 
-/// What sees the keys and values of a scan.
-pub(crate) type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
-
 /// An ordered map from byte strings to byte strings, in `memcmp` order of the keys.
 ///
 /// Writes are staged: visible at once to this instance, durable no sooner than the
@@ -110,7 +107,8 @@ pub trait Engine: Send + 'static {
         Ok(None)
     }
 
-    /// Begins to make durable what is committed, without waiting for it.
+    /// Begins to make durable what is committed, without waiting for it. To be called between units,
+    /// with nothing staged.
     ///
     /// # Errors
     /// The environment failed; the engine may be used no further.

@@ -27,9 +27,9 @@ use fjall::{
 };
 
 use crate::backend::Backend;
-use crate::engine::{Engine, EngineError, Visit};
+use crate::engine::{Engine, EngineError};
 use crate::frozen::{Flush, Frozen, FrozenRows, Rows};
-use crate::staged::{Found, Staged};
+use crate::write_buffer::{Found, Visit, WriteBuffer};
 
 /// How much a memtable holds at most.
 const MEMTABLE_MAX: u64 = 16 << 20;
@@ -85,7 +85,8 @@ impl Backend for FjallBackend {
 /// Slower than RocksDB in everything; it is here to compile in a minute, and to show that a backend
 /// is a few hundred lines.
 pub struct FjallEngine {
-    staged: Staged,
+    /// What is not committed yet.
+    staged: WriteBuffer,
     rows: Keyspace,
     /// What is durable, and whether making it so has failed.
     durable: Arc<Mutex<Durable>>,
@@ -165,7 +166,7 @@ impl FjallEngine {
             .spawn(move || sync_when_asked(&syncing_db, &asked, &syncing_durable))
             .map_err(|error| EngineError::new("start its thread", error))?;
         Ok(FjallEngine {
-            staged: Staged::default(),
+            staged: WriteBuffer::default(),
             rows,
             durable,
             flushes: Some(flushes),
@@ -279,28 +280,28 @@ impl Engine for FjallEngine {
         let view = self.db.snapshot();
         let mut batch = self.db.batch().durability(None);
         let staged = &self.staged;
-        staged.settle(
-            |from, to| {
-                let range = (Bound::Included(from), Bound::Excluded(to));
-                scan(&view, &self.rows, range, &mut |key, _| {
-                    // One that is set again must not be removed by the same batch.
-                    if staged.get(key) == Found::Deleted {
-                        removed.push(stored(key));
-                    }
-                    ControlFlow::Continue(())
-                })
-            },
-            |key, value| match value {
+        for (from, to) in staged.emptied() {
+            let range = (Bound::Included(from), Bound::Excluded(to));
+            scan(&view, &self.rows, range, &mut |key, _| {
+                // One that is set again must not be removed by the same batch.
+                if staged.get(key) == Found::Deleted {
+                    removed.push(stored(key));
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        for (key, value) in staged.entries((Bound::Unbounded, Bound::Unbounded)) {
+            match value {
                 Some(value) => batch.insert(&self.rows, stored(key), value),
                 None => batch.remove(&self.rows, stored(key)),
-            },
-        )?;
+            }
+        }
         for key in removed {
             batch.remove(&self.rows, key);
         }
         drop(view);
         batch.commit().map_err(failed("write a batch"))?;
-        self.staged.clear();
+        self.staged = WriteBuffer::default();
         Ok(())
     }
 

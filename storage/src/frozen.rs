@@ -21,12 +21,21 @@ pub enum Frozen {
     Within(ViewId),
     /// Read it on any thread; dropping it ends it. It is exactly what one commit left: the last one
     /// before it was frozen or, if the engine takes its time to make the view, one after that. Its
-    /// own rows tell which.
+    /// own rows tell which. See [`Rows::ready`].
     Apart(Box<dyn FrozenRows>),
 }
 
 /// Rows in ascending order of their keys, a slice at a time.
 pub trait Rows: Send {
+    /// Whether [`read`](Rows::read) would not have to wait for the view to be made. It is no reason
+    /// to ask for those who may wait.
+    ///
+    /// # Errors
+    /// Those of [`read`](Rows::read).
+    fn ready(&mut self) -> Result<bool, EngineError> {
+        Ok(true)
+    }
+
     /// Visits the next rows, about `max_bytes` of keys and values, at least one. False when these
     /// were the last, or when there were none.
     ///

@@ -9,7 +9,7 @@
 //! | `memory` | the memory engine: a tree of wide nodes, and views within it |
 //! | `snapshot` | all rows at one index, as a file for any engine |
 //! | `backend`, `directory` | opening engines; a group's directory, and what counts in it |
-//! | `rocks`, `fjall_engine`, `staged` | the engines on RocksDB and on fjall; what is staged and not committed |
+//! | `rocks`, `fjall_engine`, `write_buffer` | the engines on RocksDB and on fjall; what they hold back in memory |
 //! | `segmented` | the log that lasts: format, batches, files, index, cleaning, recovery |
 //! | `conformance` | the suites |
 //!
@@ -33,7 +33,7 @@ mod rocks;
 mod segmented;
 mod snapshot;
 #[cfg(any(feature = "rocksdb", feature = "fjall"))]
-mod staged;
+mod write_buffer;
 
 pub use backend::{Backend, MemoryBackend};
 pub use directory::{Current, DirectoryError, GroupDirectory};

@@ -9,13 +9,12 @@
 
 mod row;
 mod run;
+mod tree;
 mod view;
 
-use std::hint::black_box;
 use std::ops::{Bound, ControlFlow};
 
-use self::row::{Key, Node, Row};
-use self::run::Run;
+pub(crate) use self::tree::Tree;
 use self::view::View;
 use crate::engine::{Engine, EngineError};
 use crate::frozen::{Frozen, ViewId};
@@ -23,9 +22,6 @@ use crate::frozen::{Frozen, ViewId};
 /// How many rows `delete_range` hands over to views before it removes them: so that rows which a view
 /// keeps are never all there twice.
 const HANDED_OVER: usize = 1024;
-
-/// How many expected keys are fetched together: about as many reads as a processor has under way.
-const EXPECTED: usize = 32;
 
 /// An [`Engine`] in memory, which never fails.
 ///
@@ -56,13 +52,17 @@ pub struct MemoryEngine {
     next_view: u64,
 }
 
-type Tree = Row<Row<Run>>;
-
 impl MemoryEngine {
     /// An empty engine.
     #[must_use]
     pub fn new() -> Self {
         MemoryEngine::default()
+    }
+
+    /// About how many bytes its rows take in memory, what the allocator keeps for itself included.
+    #[must_use]
+    pub fn used_bytes(&self) -> usize {
+        self.tree.size()
     }
 
     /// How many bytes of old keys and values the frozen views hold.
@@ -75,7 +75,7 @@ impl MemoryEngine {
     #[cold]
     fn keep_old(&mut self, key: &[u8]) {
         for view in &mut self.views {
-            view.keep(key, |key| self.tree.get(Key::new(key)));
+            view.keep(key, |key| self.tree.get(key));
         }
     }
 
@@ -87,23 +87,18 @@ impl MemoryEngine {
             let (mut count, mut next) = (0, None);
             let (tree, views) = (&self.tree, &mut self.views);
             let range = (Bound::Included(&from[..]), Bound::Excluded(to));
-            let _ = tree.scan(
-                range.0.map(Key::new),
-                range.1.map(Key::new),
-                &mut |key, value| {
-                    if count == HANDED_OVER {
-                        next = Some(key.to_vec());
-                        return ControlFlow::Break(());
-                    }
-                    count += 1;
-                    views
-                        .iter_mut()
-                        .for_each(|view| view.keep(key, |_| Some(value)));
-                    ControlFlow::Continue(())
-                },
-            );
+            for (key, value) in tree.rows(range) {
+                if count == HANDED_OVER {
+                    next = Some(key.to_vec());
+                    break;
+                }
+                count += 1;
+                views
+                    .iter_mut()
+                    .for_each(|view| view.keep(key, |_| Some(value)));
+            }
             let upper = next.as_deref().unwrap_or(to);
-            self.tree.delete_range(Key::new(&from), Key::new(upper));
+            self.tree.delete_range(&from, upper);
             match next {
                 Some(next) => from = next,
                 None => return,
@@ -116,26 +111,11 @@ impl Engine for MemoryEngine {
     type Value<'a> = &'a [u8];
 
     fn get(&self, key: &[u8]) -> Result<Option<&[u8]>, EngineError> {
-        Ok(self.tree.get(Key::new(key)))
+        Ok(self.tree.get(key))
     }
 
     fn expect(&self, beginnings: &[[u8; 8]]) {
-        for beginnings in beginnings.chunks(EXPECTED) {
-            let mut runs = [None; EXPECTED];
-            for (place, beginning) in runs.iter_mut().zip(beginnings) {
-                let prefix = u64::from_be_bytes(*beginning);
-                let run = self.tree.node(prefix).and_then(|row| row.node(prefix));
-                *place = run.map(|run| (run, prefix));
-            }
-            // Each pass asks for memory that the next one needs, for all keys before it waits for any.
-            let touched = runs
-                .iter()
-                .flatten()
-                .fold(0, |sum, (run, prefix)| sum ^ run.touch_items(*prefix));
-            let touched = (runs.iter().flatten())
-                .fold(touched, |sum, (run, prefix)| sum ^ run.touch_row(*prefix));
-            black_box(touched);
-        }
+        self.tree.expect(beginnings);
     }
 
     fn scan(
@@ -144,8 +124,9 @@ impl Engine for MemoryEngine {
         to: Bound<&[u8]>,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
     ) -> Result<(), EngineError> {
-        // A break says that the visitor had enough or the range is over: no news to the caller.
-        let _ = self.tree.scan(from.map(Key::new), to.map(Key::new), visit);
+        let mut rows = self.tree.rows((from, to));
+        // A break says that the visitor had enough: no news to the caller.
+        let _ = rows.try_for_each(|(key, value)| visit(key, value));
         Ok(())
     }
 
@@ -153,10 +134,7 @@ impl Engine for MemoryEngine {
         if !self.views.is_empty() {
             self.keep_old(key);
         }
-        // The topmost row has no sibling to share with: it takes its own upper part back.
-        if let Some(mut upper) = self.tree.put(Key::new(key), value) {
-            self.tree.take_back(&mut upper);
-        }
+        self.tree.put(key, value);
         Ok(())
     }
 
@@ -164,13 +142,13 @@ impl Engine for MemoryEngine {
         if !self.views.is_empty() {
             self.keep_old(key);
         }
-        self.tree.delete(Key::new(key));
+        self.tree.delete(key);
         Ok(())
     }
 
     fn delete_range(&mut self, from: &[u8], to: &[u8]) -> Result<(), EngineError> {
         match from < to {
-            true if self.views.is_empty() => self.tree.delete_range(Key::new(from), Key::new(to)),
+            true if self.views.is_empty() => self.tree.delete_range(from, to),
             true => self.delete_range_kept(from, to),
             false => {}
         }

@@ -291,6 +291,12 @@ impl<E: Engine> Keyspace<E> {
         let Some(mut pass) = self.long.running.take() else {
             return Ok(());
         };
+        if let View::Apart(rows) = &mut pass.view
+            && !rows.ready()?
+        {
+            self.long.running = Some(pass);
+            return Ok(());
+        }
         // The view is lent out while its rows are seen.
         let mut view = mem::replace(&mut pass.view, View::Within(ViewId(0)));
         let mut see = |row: &[u8], value: &[u8]| {

@@ -4,15 +4,14 @@
 //! cost of keeping its arrays sorted is a short move of memory, which is cheaper than the cache
 //! misses that narrow nodes cost.
 
-use std::ops::{Bound, ControlFlow};
-
-pub(super) use crate::engine::Visit;
+use std::iter;
+use std::ops::Bound;
 
 /// How many nodes a row holds at most, the topmost row excepted.
 const ROW_MAX: usize = 256;
 
 /// A key, with its first eight bytes as a number that sorts as they do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key<'a> {
     pub(super) prefix: u64,
     pub(super) bytes: &'a [u8],
@@ -44,19 +43,23 @@ pub(super) trait Node: Sized + Default {
 
     fn get(&self, key: Key<'_>) -> Option<&[u8]>;
 
-    /// Puts a value; gives back the upper part of itself if it has become too large.
-    fn put(&mut self, key: Key<'_>, value: &[u8]) -> Option<Self>;
+    /// Puts a value; gives back the upper part of itself if it has become too large. Like everything
+    /// that changes a node, it keeps `size` up to date.
+    fn put(&mut self, key: Key<'_>, value: &[u8], size: &mut usize) -> Option<Self>;
 
-    fn delete(&mut self, key: Key<'_>);
+    fn delete(&mut self, key: Key<'_>, size: &mut usize);
 
     /// Removes the keys from `from` to below `to`, which is not below `from`.
-    fn delete_range(&mut self, from: Key<'_>, to: Key<'_>);
+    fn delete_range(&mut self, from: Key<'_>, to: Key<'_>, size: &mut usize);
 
     /// Takes over everything from the node behind it if both together are small enough.
     fn absorb(&mut self, next: &mut Self) -> bool;
 
-    /// Breaks when the visitor does, or when it has seen a key behind the range.
-    fn scan(&self, from: Bound<Key<'_>>, to: Bound<Key<'_>>, visit: Visit<'_>) -> ControlFlow<()>;
+    /// About how many bytes of memory it takes.
+    fn size(&self) -> usize;
+
+    /// Its keys and values, from a key on.
+    fn rows<'a>(&'a self, from: Bound<Key<'a>>) -> impl Iterator<Item = (Key<'a>, &'a [u8])>;
 }
 
 /// Neighbouring nodes, in order, none of them empty.
@@ -146,13 +149,13 @@ impl<N: Node> Node for Row<N> {
         self.nodes.get(self.find(key))?.get(key)
     }
 
-    fn put(&mut self, key: Key<'_>, value: &[u8]) -> Option<Self> {
+    fn put(&mut self, key: Key<'_>, value: &[u8], size: &mut usize) -> Option<Self> {
         if self.nodes.is_empty() {
             self.nodes.push(N::default());
             self.firsts.push(key.prefix);
         }
         let at = self.find(key);
-        let upper = self.nodes.get_mut(at)?.put(key, value);
+        let upper = self.nodes.get_mut(at)?.put(key, value, size);
         if let Some(first) = self.firsts.get_mut(at) {
             *first = key.prefix.min(*first);
         }
@@ -173,25 +176,29 @@ impl<N: Node> Node for Row<N> {
         })
     }
 
-    fn delete(&mut self, key: Key<'_>) {
+    fn delete(&mut self, key: Key<'_>, size: &mut usize) {
         let at = self.find(key);
         if let Some(node) = self.nodes.get_mut(at) {
-            node.delete(key);
+            node.delete(key, size);
             self.mend(at);
             self.merge(at);
         }
     }
 
-    fn delete_range(&mut self, from: Key<'_>, to: Key<'_>) {
+    fn delete_range(&mut self, from: Key<'_>, to: Key<'_>, size: &mut usize) {
         let (low, high) = (self.find(from), self.find(to));
         if high > low + 1 {
             self.firsts.drain(low + 1..high);
-            self.nodes.drain(low + 1..high);
+            *size -= self
+                .nodes
+                .drain(low + 1..high)
+                .map(|node| node.size())
+                .sum::<usize>();
         }
         // The upper end first: mending it may remove it, which must not move the lower.
         for at in [low + 1, low] {
             if let Some(node) = self.nodes.get_mut(at).filter(|_| at <= high) {
-                node.delete_range(from, to);
+                node.delete_range(from, to, size);
                 self.mend(at);
             }
         }
@@ -207,17 +214,20 @@ impl<N: Node> Node for Row<N> {
         fits
     }
 
-    fn scan(&self, from: Bound<Key<'_>>, to: Bound<Key<'_>>, visit: Visit<'_>) -> ControlFlow<()> {
+    fn size(&self) -> usize {
+        self.nodes.iter().map(Node::size).sum()
+    }
+
+    fn rows<'a>(&'a self, from: Bound<Key<'a>>) -> impl Iterator<Item = (Key<'a>, &'a [u8])> {
         let start = match from {
             Bound::Included(key) | Bound::Excluded(key) => self.find(key),
             Bound::Unbounded => 0,
         };
         let nodes = self.nodes.get(start..).unwrap_or_default();
-        let mut from = from;
-        for node in nodes {
-            node.scan(from, to, visit)?;
-            from = Bound::Unbounded;
-        }
-        ControlFlow::Continue(())
+        let from = iter::once(from).chain(iter::repeat(Bound::Unbounded));
+        nodes
+            .iter()
+            .zip(from)
+            .flat_map(|(node, from)| node.rows(from))
     }
 }

@@ -6,9 +6,9 @@
 //! and key and value share one allocation.
 
 use std::cmp::Ordering;
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 
-use super::row::{Key, Node, Visit};
+use super::row::{Key, Node};
 
 /// How many keys a run holds at most. See [`MemoryEngine`](crate::MemoryEngine) for the figures.
 const RUN_MAX: usize = 64;
@@ -46,6 +46,19 @@ impl Item {
         Item {
             prefix: key.prefix,
             row: row.into_boxed_slice(),
+        }
+    }
+
+    /// About how many bytes of memory it takes: its place, its row, and what the allocator keeps.
+    fn size(&self) -> usize {
+        const ALLOCATION: usize = 16;
+        size_of::<Item>() + self.row.len() + ALLOCATION
+    }
+
+    fn key(&self) -> Key<'_> {
+        Key {
+            prefix: self.prefix,
+            bytes: self.pair().0,
         }
     }
 
@@ -147,11 +160,7 @@ impl Run {
 
 impl Node for Run {
     fn first(&self) -> Option<Key<'_>> {
-        let item = self.items.first()?;
-        Some(Key {
-            prefix: item.prefix,
-            bytes: item.pair().0,
-        })
+        self.items.first().map(Item::key)
     }
 
     fn get(&self, key: Key<'_>) -> Option<&[u8]> {
@@ -159,16 +168,20 @@ impl Node for Run {
         self.items.get(at).map(|item| item.pair().1)
     }
 
-    fn put(&mut self, key: Key<'_>, value: &[u8]) -> Option<Self> {
+    fn put(&mut self, key: Key<'_>, value: &[u8], size: &mut usize) -> Option<Self> {
         match self.find(key) {
             Ok(at) => {
                 if let Some(item) = self.items.get_mut(at) {
+                    *size -= item.size();
                     item.set(value);
+                    *size += item.size();
                 }
                 None
             }
             Err(at) => {
-                self.items.insert(at, Item::new(key, value));
+                let item = Item::new(key, value);
+                *size += item.size();
+                self.items.insert(at, item);
                 if self.items.len() == 1 {
                     (self.low, self.high) = (key.prefix, key.prefix);
                 }
@@ -186,15 +199,16 @@ impl Node for Run {
         }
     }
 
-    fn delete(&mut self, key: Key<'_>) {
+    fn delete(&mut self, key: Key<'_>, size: &mut usize) {
         if let Ok(at) = self.find(key) {
-            self.items.remove(at);
+            *size -= self.items.remove(at).size();
         }
     }
 
-    fn delete_range(&mut self, from: Key<'_>, to: Key<'_>) {
+    fn delete_range(&mut self, from: Key<'_>, to: Key<'_>, size: &mut usize) {
         let range = self.start(Bound::Included(from))..self.start(Bound::Included(to));
-        self.items.drain(range);
+        let removed = self.items.drain(range);
+        *size -= removed.map(|item| item.size()).sum::<usize>();
     }
 
     fn absorb(&mut self, next: &mut Self) -> bool {
@@ -207,21 +221,12 @@ impl Node for Run {
         fits
     }
 
-    fn scan(&self, from: Bound<Key<'_>>, to: Bound<Key<'_>>, visit: Visit<'_>) -> ControlFlow<()> {
-        let range = self.start(from)..match to {
-            Bound::Unbounded => self.items.len(),
-            Bound::Included(key) => self.start(Bound::Excluded(key)),
-            Bound::Excluded(key) => self.start(Bound::Included(key)),
-        };
-        let (end, all) = (range.end, self.items.len());
-        for item in self.items.get(range).unwrap_or_default() {
-            let (key, value) = item.pair();
-            visit(key, value)?;
-        }
-        if end < all {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+    fn size(&self) -> usize {
+        self.items.iter().map(Item::size).sum()
+    }
+
+    fn rows<'a>(&'a self, from: Bound<Key<'a>>) -> impl Iterator<Item = (Key<'a>, &'a [u8])> {
+        let items = self.items.get(self.start(from)..).unwrap_or_default();
+        items.iter().map(|item| (item.key(), item.pair().1))
     }
 }

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
 use super::Tree;
-use super::row::{Key, Node};
 use crate::frozen::ViewId;
 
 /// Rows held still.
@@ -92,15 +91,19 @@ impl View {
         };
         // Whatever is kept lies ahead of `from`.
         let mut kept = self.old.iter().peekable();
-        let scanned = tree.scan(from.map(Key::new), Bound::Unbounded, &mut |key, value| {
-            while let Some((old_key, old)) = kept.next_if(|(old_key, _)| old_key.as_slice() < key) {
-                slice.take(old_key, old.as_deref())?;
-            }
-            match kept.next_if(|(old_key, _)| old_key.as_slice() == key) {
-                Some((_, old)) => slice.take(key, old.as_deref()),
-                None => slice.take(key, Some(value)),
-            }
-        });
+        let scanned = tree
+            .rows((from, Bound::Unbounded))
+            .try_for_each(|(key, value)| {
+                while let Some((old_key, old)) =
+                    kept.next_if(|(old_key, _)| old_key.as_slice() < key)
+                {
+                    slice.take(old_key, old.as_deref())?;
+                }
+                match kept.next_if(|(old_key, _)| old_key.as_slice() == key) {
+                    Some((_, old)) => slice.take(key, old.as_deref()),
+                    None => slice.take(key, Some(value)),
+                }
+            });
         let ended = scanned.is_continue()
             && kept
                 .try_for_each(|(key, old)| slice.take(key, old.as_deref()))

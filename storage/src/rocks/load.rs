@@ -1,12 +1,11 @@
-//! Filling an empty database: tables are written beside it and taken over whole, without passing
-//! through memtables and compaction.
+//! Filling an empty database: its tables are written beside it and taken over together.
 
-use std::fs;
 use std::path::Path;
 
-use rocksdb::{DB, IngestExternalFileOptions, SstFileWriter};
+use rocksdb::{DB, SstFileWriter};
 
-use super::{RocksResources, clear, failed};
+use super::tables::take_over;
+use super::{RocksResources, failed};
 use crate::engine::EngineError;
 use crate::frozen::Rows;
 
@@ -22,14 +21,11 @@ pub(super) fn load(
     directory: &Path,
     rows: &mut dyn Rows,
 ) -> Result<(), EngineError> {
-    clear(directory)?;
-    fs::create_dir_all(directory)
-        .map_err(|error| EngineError::new("make a place for tables", error))?;
     let options = resources.options();
     let mut tables = Vec::new();
     let mut more = true;
     while more {
-        let path = directory.join(format!("{}.sst", tables.len()));
+        let path = directory.join(format!("loaded-{}.sst", tables.len()));
         let mut table = SstFileWriter::create(&options);
         table.open(&path).map_err(failed("write a table"))?;
         let mut count = 0_u64;
@@ -52,8 +48,5 @@ pub(super) fn load(
     if tables.is_empty() {
         return Ok(());
     }
-    let mut ingest = IngestExternalFileOptions::default();
-    ingest.set_move_files(true);
-    db.ingest_external_file_opts(&ingest, tables)
-        .map_err(failed("take over the tables"))
+    take_over(db, tables).map_err(failed("take over the tables"))
 }

@@ -1,20 +1,18 @@
 //! Reading a database in order, and views of it that are read apart.
 //!
-//! A view is a checkpoint: hard links to the tables, after a flush. Making one takes as long as the
-//! flush does, so it is made by whoever reads it, at the first read: what it shows is what some
-//! commit since the freezing has left, which its rows tell.
+//! A view is a checkpoint: hard links to the tables. It is made by the thread that writes tables, as
+//! soon as all that was committed before is in one.
 
-use std::fs;
 use std::ops::{Bound, ControlFlow};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
 
-use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{DB, ReadOptions};
 
-use super::{RocksResources, clear, failed};
-use crate::engine::{EngineError, Visit};
+use super::{clear, failed};
+use crate::engine::EngineError;
 use crate::frozen::{FrozenRows, Rows};
+use crate::write_buffer::Visit;
 
 /// How far a long read reads ahead.
 const READAHEAD_BYTES: usize = 256 << 10;
@@ -23,8 +21,7 @@ const READAHEAD_BYTES: usize = 256 << 10;
 pub(super) fn scan(
     db: &DB,
     mut options: ReadOptions,
-    from: Bound<&[u8]>,
-    to: Bound<&[u8]>,
+    (from, to): (Bound<&[u8]>, Bound<&[u8]>),
     visit: Visit<'_>,
 ) -> Result<(), EngineError> {
     match to {
@@ -48,88 +45,96 @@ pub(super) fn scan(
     rows.status().map_err(failed("scan its keys"))
 }
 
-/// A view, made when it is first read.
+/// A view.
 pub(super) struct Checkpointed {
-    /// The live database, until the checkpoint is there.
-    db: Option<Arc<DB>>,
     directory: PathBuf,
-    resources: RocksResources,
-    checkpoint: Option<DB>,
+    state: State,
     last: Option<Vec<u8>>,
     ended: bool,
 }
 
+enum State {
+    /// Being made.
+    Awaited(Receiver<Result<DB, EngineError>>),
+    Made(DB),
+    Failed,
+}
+
 impl Checkpointed {
-    pub(super) fn new(db: Arc<DB>, directory: PathBuf, resources: RocksResources) -> Self {
+    /// The view that is being made in `directory`.
+    pub(super) fn new(directory: PathBuf, view: Receiver<Result<DB, EngineError>>) -> Self {
         Checkpointed {
-            db: Some(db),
             directory,
-            resources,
-            checkpoint: None,
+            state: State::Awaited(view),
             last: None,
             ended: false,
         }
     }
 
-    fn make_once(&mut self) -> Result<(), EngineError> {
-        if let Some(db) = self.db.take() {
-            self.checkpoint = Some(self.make(&db)?);
+    /// The checkpoint, when it is made.
+    fn db(&mut self) -> Result<&DB, EngineError> {
+        if let State::Awaited(view) = &self.state {
+            let made = view.recv();
+            self.settle(made.ok())?;
         }
-        Ok(())
+        match &self.state {
+            State::Made(db) => Ok(db),
+            _ => Err(EngineError::new("read a view", "it could not be made")),
+        }
     }
 
-    fn make(&mut self, db: &DB) -> Result<DB, EngineError> {
-        clear(&self.directory)?;
-        if let Some(parent) = self.directory.parent() {
-            fs::create_dir_all(parent)
-                .map_err(|error| EngineError::new("make a place for a view", error))?;
-        }
-        let action = "make a checkpoint";
-        let checkpoint = Checkpoint::new(db).map_err(failed(action))?;
-        checkpoint
-            .create_checkpoint(&self.directory)
-            .map_err(failed(action))?;
-        let mut options = self.resources.options();
-        options.create_if_missing(false);
-        DB::open_for_read_only(&options, &self.directory, false)
-            .map_err(failed("open a checkpoint"))
+    fn settle(&mut self, made: Option<Result<DB, EngineError>>) -> Result<(), EngineError> {
+        self.state = State::Failed;
+        let closed = || EngineError::new("make a view", "the engine was closed, or has failed");
+        self.state = State::Made(made.ok_or_else(closed)??);
+        Ok(())
     }
 }
 
 impl FrozenRows for Checkpointed {
     fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        self.make_once()?;
-        let found = self.checkpoint.as_ref().map(|db| db.get(key));
-        Ok(found.transpose().map_err(failed("read a key"))?.flatten())
+        self.db()?.get(key).map_err(failed("read a key"))
     }
 }
 
 impl Rows for Checkpointed {
+    fn ready(&mut self) -> Result<bool, EngineError> {
+        let State::Awaited(view) = &self.state else {
+            return Ok(true);
+        };
+        match view.try_recv() {
+            Err(TryRecvError::Empty) => return Ok(false),
+            made => self.settle(made.ok())?,
+        }
+        Ok(true)
+    }
+
     fn read(
         &mut self,
         max_bytes: usize,
         visit: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<bool, EngineError> {
-        self.make_once()?;
-        let Some(db) = self.checkpoint.as_ref().filter(|_| !self.ended) else {
+        if self.ended {
             return Ok(false);
-        };
+        }
+        let last = self.last.take();
+        let db = self.db()?;
         let mut options = ReadOptions::default();
         // What is read once must not push out what is read often.
         options.fill_cache(false);
         options.set_readahead_size(READAHEAD_BYTES);
-        let last = self.last.take();
         let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let mut bytes = 0;
-        scan(db, options, from, Bound::Unbounded, &mut |key, value| {
+        let (mut bytes, mut next) = (0, None);
+        scan(db, options, (from, Bound::Unbounded), &mut |key, value| {
             visit(key, value);
             bytes += key.len() + value.len();
             if bytes < max_bytes {
                 return ControlFlow::Continue(());
             }
-            self.last = Some(key.to_vec());
+            next = Some(key.to_vec());
             ControlFlow::Break(())
         })?;
+        self.last = next;
         self.ended = self.last.is_none();
         Ok(!self.ended)
     }
@@ -137,7 +142,7 @@ impl Rows for Checkpointed {
 
 impl Drop for Checkpointed {
     fn drop(&mut self) {
-        self.checkpoint = None;
+        self.state = State::Failed;
         // What is left over goes when the engine is opened next.
         let _ = clear(&self.directory);
     }

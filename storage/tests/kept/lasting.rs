@@ -47,7 +47,7 @@ pub(crate) fn kill_nine_leaves_a_prefix_of_the_units<B: Backend>(
             (committed, durable) = (unit.parse().unwrap(), kept.parse().unwrap());
             seen += 1;
             // Once in the middle of everything, once shortly after it has begun.
-            if seen == 70 + round * 113 {
+            if seen == 70 + round * 1_130 {
                 child.kill().unwrap();
             }
         }

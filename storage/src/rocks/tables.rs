@@ -1,0 +1,236 @@
+//! The thread that turns sealed buffers into tables, in the order in which they were sealed.
+//!
+//! A table is written beside the database and then taken over whole, which is atomic and durable
+//! when it returns. Everything that must be of one moment with that goes through the same queue: a
+//! view is a checkpoint, made behind the buffers that belong to it.
+
+use std::fs;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{DB, IngestExternalFileOptions, SstFileWriter};
+
+use super::{RocksResources, clear, failed};
+use crate::engine::EngineError;
+use crate::write_buffer::WriteBuffer;
+
+/// A database, and the thread that writes its tables.
+pub(super) struct Tables {
+    db: Arc<DB>,
+    /// Gone when the engine is.
+    jobs: Option<Sender<Job>>,
+    progress: Arc<Progress>,
+    thread: Option<JoinHandle<()>>,
+    sealed: u64,
+}
+
+enum Job {
+    Write(Arc<WriteBuffer>),
+    /// Dropped there: giving back a hundred thousand rows takes its time.
+    Free(Arc<WriteBuffer>),
+    View(PathBuf, Sender<Result<DB, EngineError>>),
+}
+
+#[derive(Default)]
+struct Progress {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// How many buffers have been written.
+    written: u64,
+    failure: Option<String>,
+    /// Nobody waits any more for what is queued.
+    closing: bool,
+}
+
+impl Progress {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tables {
+    /// Opens the database in `directory`, or a new one if there is none.
+    pub(super) fn open(directory: &Path, resources: &RocksResources) -> Result<Self, EngineError> {
+        clear(&directory.join("tables"))?;
+        clear(&directory.join("views"))?;
+        for part in ["tables", "views"] {
+            fs::create_dir_all(directory.join(part))
+                .map_err(|error| EngineError::new("make its directory", error))?;
+        }
+        let db = DB::open(&resources.options(), directory.join("db"))
+            .map_err(failed("open its database"))?;
+        let db = Arc::new(db);
+        let progress = Arc::new(Progress::default());
+        let (jobs, queue) = channel();
+        let writer = Writer {
+            db: Arc::clone(&db),
+            resources: resources.clone(),
+            directory: directory.join("tables"),
+            progress: Arc::clone(&progress),
+        };
+        let thread = thread::Builder::new()
+            .name("tables".to_owned())
+            .spawn(move || writer.run(&queue))
+            .map_err(|error| EngineError::new("start its thread", error))?;
+        Ok(Tables {
+            db,
+            jobs: Some(jobs),
+            progress,
+            thread: Some(thread),
+            sealed: 0,
+        })
+    }
+
+    pub(super) fn db(&self) -> &DB {
+        &self.db
+    }
+
+    fn send(&self, job: Job) {
+        if let Some(jobs) = &self.jobs {
+            // Nobody listens only after a failure, which the next question tells of.
+            let _ = jobs.send(job);
+        }
+    }
+
+    /// Queues a buffer; it is written when [`written`](Tables::written) has come to the number given
+    /// back.
+    pub(super) fn write(&mut self, buffer: Arc<WriteBuffer>) -> u64 {
+        self.send(Job::Write(buffer));
+        self.sealed += 1;
+        self.sealed
+    }
+
+    /// Takes a buffer that is written and not needed any more.
+    pub(super) fn free(&self, buffer: Arc<WriteBuffer>) {
+        self.send(Job::Free(buffer));
+    }
+
+    /// A view of everything queued so far, to be made in `directory`.
+    pub(super) fn view(&self, directory: PathBuf) -> Receiver<Result<DB, EngineError>> {
+        let (sender, view) = channel();
+        self.send(Job::View(directory, sender));
+        view
+    }
+
+    /// How many buffers have been written.
+    ///
+    /// # Errors
+    /// One could not be written.
+    pub(super) fn written(&self) -> Result<u64, EngineError> {
+        checked(&self.progress.state())
+    }
+
+    /// Waits until so many buffers have been written.
+    ///
+    /// # Errors
+    /// One could not be written.
+    pub(super) fn wait_for(&self, number: u64) -> Result<(), EngineError> {
+        let mut state = self.progress.state();
+        while checked(&state)? < number {
+            let woken = self.progress.changed.wait(state);
+            state = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(())
+    }
+}
+
+fn checked(state: &State) -> Result<u64, EngineError> {
+    match &state.failure {
+        Some(failure) => Err(EngineError::new("write a table", failure.clone())),
+        None => Ok(state.written),
+    }
+}
+
+impl Drop for Tables {
+    fn drop(&mut self) {
+        self.progress.state().closing = true;
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // It only ends with a panic if RocksDB does; there is nobody left to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread works with.
+struct Writer {
+    db: Arc<DB>,
+    resources: RocksResources,
+    directory: PathBuf,
+    progress: Arc<Progress>,
+}
+
+impl Writer {
+    fn run(self, queue: &Receiver<Job>) {
+        for job in queue {
+            if self.progress.state().closing {
+                return;
+            }
+            match job {
+                Job::Write(buffer) => {
+                    let written = self.write(&buffer);
+                    let mut state = self.progress.state();
+                    match written {
+                        Ok(()) => state.written += 1,
+                        Err(error) => state.failure = Some(error.to_string()),
+                    }
+                    let failed = state.failure.is_some();
+                    drop(state);
+                    self.progress.changed.notify_all();
+                    if failed {
+                        return;
+                    }
+                }
+                Job::Free(buffer) => drop(buffer),
+                Job::View(directory, sender) => {
+                    // Nobody waits for a view that was dropped meanwhile.
+                    let _ = sender.send(self.view(&directory));
+                }
+            }
+        }
+    }
+
+    fn write(&self, buffer: &WriteBuffer) -> Result<(), rocksdb::Error> {
+        let path = self.directory.join("sealed.sst");
+        let options = self.resources.young_table_options();
+        let mut table = SstFileWriter::create(&options);
+        table.open(&path)?;
+        for (from, to) in buffer.emptied() {
+            table.delete_range(from, to)?;
+        }
+        for (key, value) in buffer.entries((Bound::Unbounded, Bound::Unbounded)) {
+            match value {
+                Some(value) => table.put(key, value)?,
+                None => table.delete(key)?,
+            }
+        }
+        table.finish()?;
+        take_over(&self.db, vec![path])
+    }
+
+    fn view(&self, directory: &Path) -> Result<DB, EngineError> {
+        let action = "make a checkpoint";
+        let checkpoint = Checkpoint::new(&self.db).map_err(failed(action))?;
+        checkpoint
+            .create_checkpoint(directory)
+            .map_err(failed(action))?;
+        let mut options = self.resources.options();
+        options.create_if_missing(false);
+        DB::open_for_read_only(&options, directory, false).map_err(failed("open a checkpoint"))
+    }
+}
+
+/// Takes tables over into a database, all or none of them; they are durable when this returns.
+pub(super) fn take_over(db: &DB, tables: Vec<PathBuf>) -> Result<(), rocksdb::Error> {
+    let mut options = IngestExternalFileOptions::default();
+    options.set_move_files(true);
+    db.ingest_external_file_opts(&options, tables)
+}
