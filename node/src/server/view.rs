@@ -168,6 +168,8 @@ impl<E: Engine> Loop<E> {
             metrics::gauge!("lockstep_persisted_index", &labels).set(status.persisted.0 as f64);
             metrics::gauge!("lockstep_committed_index", &labels).set(status.committed.0 as f64);
             metrics::gauge!("lockstep_applied_index", &labels).set(status.applied.0 as f64);
+            metrics::counter!("lockstep_snapshot_bytes_sent_total", &labels)
+                .absolute(group.view().snapshot_bytes_sent());
             for peer in &status.peers {
                 let labels = [
                     ("group", number.0.to_string()),
