@@ -34,6 +34,8 @@ pub(crate) struct Recipe {
     pub(crate) port: u16,
     /// What makes the nodes' flushes slow, if anything.
     pub(crate) flush_delay: Option<Duration>,
+    /// Further settings, as flags.
+    pub(crate) settings: Vec<String>,
 }
 
 /// A running cluster. A node that was killed leaves a hole until it is started again.
@@ -71,6 +73,13 @@ impl Lockstep {
             if let Some(process) = slot {
                 process.kill();
             }
+            *slot = None;
+        }
+    }
+
+    /// Ends a node as an operator does.
+    pub(crate) fn stop_node(&mut self, nth: usize) {
+        if let Some(slot) = self.nodes.get_mut(nth) {
             *slot = None;
         }
     }
@@ -141,6 +150,20 @@ impl Lockstep {
         });
         counts.collect()
     }
+
+    /// What a node says a metric is, all its labels together; about a second old.
+    pub(crate) fn metric(&self, nth: usize, name: &str) -> io::Result<f64> {
+        let page = http_get(self.port(nth) + 2000, "/metrics")?;
+        let values = page.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            let value = rest
+                .rsplit(' ')
+                .next()
+                .filter(|_| rest.starts_with(['{', ' ']))?;
+            value.parse::<f64>().ok()
+        });
+        Ok(values.sum())
+    }
 }
 
 fn client_port(recipe: &Recipe, nth: usize) -> u16 {
@@ -179,6 +202,7 @@ pub(crate) fn spawn_node(recipe: &Recipe, nth: usize) -> io::Result<Process> {
     command.args(["--peer-listen", &address(port + 1000)]);
     command.args(["--admin-listen", &address(port + 2000)]);
     command.args(["--peers", &peers.join(",")]);
+    command.args(&recipe.settings);
     Process::start(
         &format!("lockstep node {number}"),
         &mut command,

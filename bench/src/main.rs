@@ -8,9 +8,11 @@ mod durability;
 mod etcd;
 mod failover;
 mod idle;
+mod large;
 mod lockstep;
 mod machine;
 mod open_loop;
+mod probe;
 mod process;
 mod random;
 mod redis;
@@ -32,6 +34,7 @@ use std::{
 use clap::Parser;
 
 use crate::{
+    large::Large,
     lockstep::{Lockstep, Recipe},
     redis::Redis,
     redis_benchmark::{KEYS, VALUE_BYTES},
@@ -80,6 +83,12 @@ struct Args {
     /// Measures Lockstep alone.
     #[arg(long, conflicts_with = "peers_only")]
     lockstep_only: bool,
+    /// Measures large data and long logs instead, each on a cluster of its own.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    large: Vec<Large>,
+    /// How much data outgrows memory, in GiB; a follower misses two and a half times as much.
+    #[arg(long, default_value_t = 2.0)]
+    gigabytes: f64,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -103,7 +112,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         .prefix("bench-")
         .tempdir_in(&args.dir)?;
     process::end_all_on_signal(directory.path())?;
-    let report = run(&args, &directory.path().canonicalize()?)?;
+    let place = directory.path().canonicalize()?;
+    let report = match args.large.as_slice() {
+        [] => run(&args, &place)?,
+        large => large::run(large, &recipe(&args, &place), args.gigabytes)?,
+    };
     println!("{report}");
     Ok(())
 }
@@ -117,15 +130,20 @@ fn extent(args: &Args) -> Extent {
     }
 }
 
-fn run(args: &Args, directory: &Path) -> Result<String, Box<dyn Error>> {
-    let mut results = Results::default();
-    let recipe = Recipe {
+fn recipe(args: &Args, directory: &Path) -> Recipe {
+    Recipe {
         binary: args.lockstep.clone(),
         engine: args.engine.clone(),
         directory: directory.to_owned(),
         port: args.port + 1,
         flush_delay: None,
-    };
+        settings: Vec::new(),
+    }
+}
+
+fn run(args: &Args, directory: &Path) -> Result<String, Box<dyn Error>> {
+    let mut results = Results::default();
+    let recipe = recipe(args, directory);
     let mut rows = Vec::new();
     if !args.peers_only {
         rows.extend(start_up_rows(&recipe, if args.quick { 2 } else { 5 })?);
