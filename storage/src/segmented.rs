@@ -30,6 +30,7 @@ mod format;
 mod group;
 mod index;
 mod ledger;
+mod newest;
 mod recovery;
 mod scan;
 

@@ -2,11 +2,13 @@
 //! damage.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+use std::io::IoSlice;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use storage::{
-    Damage, Epoch, GroupId, GroupWrite, LogError, LogOp, LogOptions, LogRead, LogStore, Loss,
-    MemoryDisk, MemoryLog, RealDisk, Record, SegmentedLog,
+    Damage, DiskFile as _, Epoch, GroupId, GroupWrite, LogError, LogOp, LogOptions, LogRead,
+    LogStore, Loss, MemoryDisk, MemoryLog, RealDisk, Record, SegmentedLog,
 };
 
 const A: GroupId = GroupId(1);
@@ -51,6 +53,26 @@ fn hard_state(text: &'static str) -> LogOp {
 fn write(log: &mut Log, group: GroupId, ops: impl Into<Vec<LogOp>>) {
     let ops = ops.into();
     log.write(&[GroupWrite { group, ops }]).unwrap();
+}
+
+/// The segments' names, oldest first.
+fn segment_names(disk: &MemoryDisk) -> Vec<String> {
+    let names = disk.names().into_iter();
+    names.filter(|name| name.ends_with(".log")).collect()
+}
+
+/// The same files on another disk, each as far as `keep` says.
+fn copied(disk: &MemoryDisk, keep: impl Fn(&str) -> u64) -> MemoryDisk {
+    let copy = MemoryDisk::new(2);
+    for name in disk.names() {
+        let mut bytes = disk.contents(&name);
+        bytes.truncate(usize::try_from(keep(&name)).unwrap());
+        let file = storage::Disk::create(&copy, &name).unwrap();
+        file.write_at(&mut [IoSlice::new(&bytes)], 0).unwrap();
+        file.sync_data().unwrap();
+    }
+    storage::Disk::sync_dir(&copy).unwrap();
+    copy
 }
 
 fn indexes(log: &Log, group: GroupId) -> Vec<u64> {
@@ -300,11 +322,132 @@ fn a_missing_segment_is_refused() {
         let names = disk.names();
         storage::Disk::remove(&disk, &names[missing]).unwrap();
         let left = disk.names();
+        match SegmentedLog::inspect(&disk) {
+            Err(LogError::MissingSegment { file }) => assert_eq!(file, names[missing]),
+            other => panic!("inspect without {}: {other:?}", names[missing]),
+        }
         match SegmentedLog::open(disk.clone(), options()) {
             Err(LogError::MissingSegment { file }) => assert_eq!(file, names[missing]),
             other => panic!("without {}: {other:?}", names[missing]),
         }
         assert_eq!(disk.names(), left, "a refusal changes nothing");
+    }
+}
+
+#[test]
+fn a_missing_last_segment_is_refused() {
+    for crash in [false, true] {
+        let disk = MemoryDisk::new(1);
+        let mut log = open(&disk);
+        (1..=60).for_each(|index| write(&mut log, A, [put(index, vec![0; 1_500])]));
+        if crash {
+            disk.crash();
+        }
+        drop(log);
+        let last = segment_names(&disk).pop().unwrap();
+        storage::Disk::remove(&disk, &last).unwrap();
+        match SegmentedLog::open(disk.clone(), options()) {
+            Err(LogError::MissingSegment { file }) => assert_eq!(file, last),
+            other => panic!("without {last}: {other:?}"),
+        }
+        // Nor is an empty directory a new log's, once there was one.
+        for name in segment_names(&disk) {
+            storage::Disk::remove(&disk, &name).unwrap();
+        }
+        match SegmentedLog::open(disk, options()) {
+            Err(LogError::MissingSegment { file }) => assert_eq!(file, last),
+            other => panic!("without any segment: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_last_segment_that_is_cut_off_damages_every_group_until_made_up_for() {
+    for keep in [0, 4_096, 5_000, 9_000] {
+        let disk = MemoryDisk::new(1);
+        let mut log = open(&disk);
+        write(&mut log, A, [put(1, vec![0; 1_500]), hard_state("a")]);
+        write(&mut log, B, [put(1, vec![0; 1_500]), hard_state("b")]);
+        (2..=6).for_each(|index| write(&mut log, A, [put(index, vec![0; 500])]));
+        drop(log);
+        let name = segment_names(&disk).pop().unwrap();
+        let disk = copied(&disk, |copied| {
+            (copied == name).then_some(keep).unwrap_or(u64::MAX)
+        });
+        if keep < 4_096 {
+            let refused = SegmentedLog::open(disk, options());
+            assert!(matches!(refused, Err(LogError::Corrupt { .. })), "{keep}");
+            continue;
+        }
+        let report = SegmentedLog::inspect(&disk).unwrap();
+        assert!(report.damage.iter().any(|damage| damage.file == name));
+        // However often it is opened.
+        for _ in 0..3 {
+            let log = open(&disk);
+            for group in log.groups() {
+                assert!(log.recovered(group).damaged, "{group}, {keep}");
+            }
+        }
+        let mut log = open(&disk);
+        for group in log.groups() {
+            let truncate = LogOp::TruncateFrom(10);
+            write(&mut log, group, [hard_state("anew"), purge(9), truncate]);
+            assert!(!log.recovered(group).damaged);
+        }
+        drop(log);
+        let log = open(&disk);
+        assert!(
+            log.groups()
+                .into_iter()
+                .all(|group| !log.recovered(group).damaged)
+        );
+    }
+}
+
+/// A name that was found when opening may be one that a failed sync has not made durable.
+#[test]
+fn two_openings_whose_syncs_fail_leave_no_gap_among_the_segments() {
+    for (seed, first, second) in (0..40).flat_map(|seed| {
+        let failing = (0..4).flat_map(|first| (0..4).map(move |second| (first, second)));
+        failing.map(move |(first, second)| (seed, first, second))
+    }) {
+        let disk = MemoryDisk::new(seed);
+        let mut log = open(&disk);
+        write(&mut log, A, [put(1, "one")]);
+        drop(log);
+        for fails in [first, second] {
+            disk.kill();
+            disk.fail_sync(fails);
+            assert!(SegmentedLog::open(disk.clone(), options()).is_err());
+        }
+        disk.crash();
+        let log = SegmentedLog::open(disk, options());
+        let found = log.map(|log| indexes(&log, A)).map_err(|e| e.to_string());
+        assert_eq!(found, Ok(vec![1]), "seed {seed}, {first}, {second}");
+    }
+}
+
+#[test]
+fn a_mark_that_is_gone_or_unreadable_costs_nothing() {
+    for gone in [false, true] {
+        let disk = MemoryDisk::new(1);
+        let mut log = open(&disk);
+        (1..=30).for_each(|index| write(&mut log, A, [put(index, vec![0; 1_500])]));
+        drop(log);
+        match gone {
+            true => storage::Disk::remove(&disk, "newest").unwrap(),
+            false => disk.flip("newest", 9, 1),
+        }
+        let log = open(&disk);
+        assert_eq!(indexes(&log, A).len(), 30);
+        assert!(!log.recovered(A).damaged);
+        drop(log);
+        storage::Disk::remove(&disk, &segment_names(&disk).pop().unwrap()).unwrap();
+        let refused = SegmentedLog::open(disk, options());
+        assert!(
+            matches!(refused, Err(LogError::MissingSegment { .. })),
+            "it is written anew"
+        );
     }
 }
 

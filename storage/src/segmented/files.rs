@@ -14,6 +14,7 @@ use std::io::{self, IoSlice};
 
 use super::batch::BatchBuilder;
 use super::format::{DATA_START, SegmentHeader, align_sector, file_name};
+use super::newest::{NEWEST, Newest};
 use super::{LogOptions, io_error};
 use crate::disk::{Disk, DiskFile};
 use crate::log::LogError;
@@ -43,6 +44,8 @@ pub(super) struct Files<D: Disk> {
     position: u64,
     /// How far the last segment may be written.
     capacity: u64,
+    /// The file that says which segment is the last.
+    newest: Option<D::File>,
     pub(super) fsyncs: u64,
 }
 
@@ -63,6 +66,7 @@ impl<D: Disk> Files<D> {
             segments: segments.into_iter().collect(),
             position: 0,
             capacity: 0,
+            newest: None,
             fsyncs: 0,
         }
     }
@@ -134,15 +138,13 @@ impl<D: Disk> Files<D> {
             write_zeros(&file, data_end, bytes)
         })();
         filled.map_err(|error| io_error("write", UNFINISHED, error))?;
-        self.fsyncs += 2;
+        self.fsyncs += 1;
         file.sync_data()
             .map_err(|error| io_error("sync", UNFINISHED, error))?;
         self.disk
             .rename(UNFINISHED, &name)
             .map_err(|error| io_error("rename", &name, error))?;
-        self.disk
-            .sync_dir()
-            .map_err(|error| io_error("sync", "", error))?;
+        self.sync_names()?;
         self.position = data_end;
         self.capacity = capacity;
         self.segments.push_back(Segment {
@@ -151,7 +153,37 @@ impl<D: Disk> Files<D> {
             file,
             bytes,
         });
-        Ok(())
+        self.mark_newest(true)
+    }
+
+    /// Says how far the log reaches: durably, or when the kernel comes to it.
+    fn mark_newest(&mut self, durably: bool) -> Result<(), LogError> {
+        let Segment { id, bytes, .. } = *self.active();
+        let failed = |error| io_error("write", NEWEST, error);
+        let is_new = self.newest.is_none();
+        let file = match self.newest.take() {
+            Some(file) => file,
+            None => Newest::file(&self.disk).map_err(failed)?,
+        };
+        let file = self.newest.insert(file);
+        Newest { id, bytes }.write(file).map_err(failed)?;
+        if durably {
+            self.fsyncs += 1;
+            file.sync_data()
+                .map_err(|error| io_error("sync", NEWEST, error))?;
+        }
+        match is_new {
+            true => self.sync_names(),
+            false => Ok(()),
+        }
+    }
+
+    /// Makes the names durable that are there.
+    pub(super) fn sync_names(&mut self) -> Result<(), LogError> {
+        self.fsyncs += 1;
+        self.disk
+            .sync_dir()
+            .map_err(|error| io_error("sync", "", error))
     }
 
     /// Removes a segment that never got its name: nothing acknowledged is in it.
@@ -169,8 +201,9 @@ impl<D: Disk> Files<D> {
             panic!("a log that is open has a segment")
         };
         let end = align_sector(batch.end());
+        let grows = end > segment.bytes;
         let written = (|| {
-            if end > segment.bytes {
+            if grows {
                 let filled = self.capacity.min(end + self.options.step_bytes).max(end);
                 write_zeros(&segment.file, end.max(segment.bytes), filled)?;
                 segment.bytes = filled;
@@ -184,6 +217,9 @@ impl<D: Disk> Files<D> {
             .sync_data()
             .map_err(|error| io_error("sync", &file_name(segment.id), error))?;
         self.position = end;
+        if grows {
+            self.mark_newest(false)?;
+        }
         Ok(())
     }
 
@@ -195,10 +231,7 @@ impl<D: Disk> Files<D> {
             self.disk
                 .remove(&name)
                 .map_err(|error| io_error("remove", &name, error))?;
-            self.fsyncs += 1;
-            self.disk
-                .sync_dir()
-                .map_err(|error| io_error("sync", "", error))?;
+            self.sync_names()?;
         }
         Ok(())
     }

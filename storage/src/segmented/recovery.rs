@@ -19,7 +19,9 @@
 //! torn batch has left.
 //!
 //! Opening is refused when a file is missing or a segment's header cannot be read: without them it is
-//! not known what else is gone. Nothing is changed then.
+//! not known what else is gone. Nothing is changed then. That the last segment is all there, which no
+//! other one says, is known from [`newest`](super::newest): where it is shorter than it was, something
+//! acknowledged may have stood in what is cut off, and every group is damaged.
 
 use tracing::warn;
 
@@ -29,6 +31,7 @@ use super::format::{
     BadSegment, DATA_START, RecordHeader, SegmentHeader, VERSION, file_id, file_name, record_bytes,
 };
 use super::index::Index;
+use super::newest::{NEWEST, Newest};
 use super::scan::{self, Found, Piece};
 use super::{LogOptions, io_error};
 use crate::disk::{Disk, DiskFile};
@@ -132,6 +135,16 @@ struct Read<F> {
 
 fn read<D: Disk>(disk: &D) -> Result<Read<D::File>, LogError> {
     let Directory { old, unfinished } = find(disk)?;
+    let newest = Newest::read(disk).map_err(|error| io_error("read", NEWEST, error))?;
+    let last = old.last().map_or(0, |old| old.segment.id);
+    if let Some(newest) = newest.filter(|newest| newest.id > last) {
+        let first = if last == 0 { newest.id } else { last + 1 };
+        return Err(LogError::MissingSegment {
+            file: file_name(first),
+        });
+    }
+    let whole = newest.filter(|newest| newest.id == last);
+    let whole = whole.map_or(0, |newest| newest.bytes);
     let mut replay = Replay::default();
     replay.index.floor = old.iter().map(|old| old.header.floor).max().unwrap_or(1);
     let mut records = Records::new();
@@ -144,6 +157,9 @@ fn read<D: Disk>(disk: &D) -> Result<Read<D::File>, LogError> {
         read_all(&this.segment, &mut bytes)?;
         match old.get(at + 1) {
             Some(next) => replay.closed(this.header, &bytes, next.header.required),
+            None if (bytes.len() as u64) < whole => {
+                after = replay.cut_off(this.header, &bytes, whole);
+            }
             None => (records, after) = replay.last(this.header, &bytes),
         }
     }
@@ -178,6 +194,7 @@ pub(super) fn inspect<D: Disk>(disk: &D) -> Result<LogReport, LogError> {
         let record = batch.add(*record, &Payload::Borrowed(payload));
         replay.index.apply(id, &record, Some(payload));
     }
+    check_floor(&replay.index, old.first().map_or(id, |old| old.segment.id))?;
     let groups = replay.index.ids().into_iter();
     Ok(LogReport {
         segments,
@@ -237,6 +254,9 @@ impl<D: Disk> Recovered<D> {
         self.batch.finish();
         check_floor(&self.index, oldest)?;
         header.floor = self.index.floor;
+        // A name that was found may still be lost: after a failed sync of the directory a crash could
+        // keep the new segment's and lose that of the one before.
+        self.files.sync_names()?;
         if unfinished {
             self.files.discard_unfinished()?;
         }
@@ -397,6 +417,20 @@ impl Replay {
             first: highest + 2,
         };
         (records, after)
+    }
+
+    /// The last segment, which was `whole` bytes long once. What is cut off may have held batches that
+    /// were acknowledged; one is taken to be missing, so that the next opening finds a gap here too.
+    fn cut_off(&mut self, header: SegmentHeader, bytes: &[u8], whole: u64) -> After {
+        let pieces = scan::survey(bytes, header.salt, header.first);
+        let highest = scan::highest(bytes, header.salt, header.first, &pieces);
+        let required = highest.unwrap_or(header.first - 1) + 1;
+        self.pieces(header, bytes, &pieces, required - 1);
+        self.gap(header.id, bytes.len() as u64, whole, u64::MAX);
+        After {
+            required,
+            first: required + 2,
+        }
     }
 
     /// Feeds the batches up to `required`, which must be there, and says how far they reached.
