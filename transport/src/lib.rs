@@ -16,6 +16,9 @@ pub mod tcp;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 
 pub use api::{Channel, Event, SendError, Stats, Transport};
 pub use backoff::Backoff;

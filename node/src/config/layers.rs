@@ -71,9 +71,9 @@ impl Layers {
             layers.put(setting.key, setting.default.to_owned(), Origin::Default);
         }
         if let Some((path, origin)) = file {
-            layers.values.extend(read_file(&path, origin)?.values);
+            layers.extend(read_file(&path, origin)?);
         }
-        layers.values.extend(variables.values);
+        layers.extend(variables);
         for (key, text) in &flags.0 {
             let origin = Origin::Flag((*key).to_owned());
             layers.values.insert(
@@ -85,6 +85,11 @@ impl Layers {
             );
         }
         Ok(layers)
+    }
+
+    /// Puts what a later layer says in the place of what was said before.
+    pub(crate) fn extend(&mut self, later: Layers) {
+        self.values.extend(later.values);
     }
 
     /// What was said about `key`, if anything.
@@ -157,13 +162,18 @@ fn read_file(path: &Path, origin: Origin) -> Result<Layers, ConfigError> {
         origin,
         source,
     })?;
+    parse_file(path, &text)
+}
+
+/// The settings in the text of the file at `path`.
+pub(crate) fn parse_file(path: &Path, text: &str) -> Result<Layers, ConfigError> {
     let at = |offset: usize| Origin::File {
         path: path.to_owned(),
-        line: line_of(&text, offset),
+        line: line_of(text, offset),
     };
-    let table = DeTable::parse(&text).map_err(|error| ConfigError::Syntax {
+    let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
         path: path.to_owned(),
-        line: line_of(&text, error.span().map_or(0, |span| span.start)),
+        line: line_of(text, error.span().map_or(0, |span| span.start)),
         problem: error.message().to_owned(),
     })?;
     let mut layers = Layers::default();
