@@ -49,6 +49,11 @@ simulate: cargo ## Simulate clusters: MINUTES=1, or one SEED=… with a line per
 	@LOCKSTEP_COMMIT=$$(git rev-parse --short HEAD 2>/dev/null || echo none) cargo build --quiet --release --locked -p simulation --bin simulate
 	@$(TARGET)/release/simulate $(if $(SEED),--seed $(SEED) --from $(or $(FROM),0) $(if $(HTML),--html $(HTML)) $(if $(SHRINK),--shrink),--minutes $(or $(MINUTES),1))
 
+.PHONY: fuzz
+TARGETS ?= requests peer_frames log_records snapshots configuration
+fuzz: cargo ## Feed made-up bytes to everything that reads bytes, a minute each: SECONDS=60 TARGETS="requests …"
+	@fuzz/run $(or $(SECONDS),60) $(TARGETS)
+
 .PHONY: test
 test: cargo setup-test ## Run every test: examples in docs, then all others, clusters on every engine; ENGINE=memory leaves RocksDB out
 	@case "$(TEST_ENGINES)" in *rocksdb*) \
