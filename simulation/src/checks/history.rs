@@ -120,7 +120,9 @@ fn check_key<V: Service>(service: &V, key: u64, history: &[Asked<V>]) -> Result<
     let step = |state: &V::State, call: &V::Call, reply: Option<&V::Reply>| {
         service.step(state, call, reply)
     };
-    let stuck = match linearizability::check(&operations, service.initial(key), step) {
+    let is_read = |call: &V::Call| service.is_read(call);
+    let initial = service.initial(key);
+    let stuck = match linearizability::check(&operations, initial, is_read, step) {
         Ok(()) => return Ok(true),
         Err(Violation::Undecided(_)) => return Ok(false),
         Err(Violation::Stuck(stuck)) => stuck,

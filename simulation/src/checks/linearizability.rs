@@ -3,7 +3,10 @@
 //! the same set of finished calls in the same state is not tried again.
 //!
 //! A call whose answer nobody saw may have taken effect at any time after it was made, or never.
-//! Such calls are tried only where nothing else helps, since most of them explain nothing.
+//! Such calls are tried late, since most of them explain nothing.
+//!
+//! Two things keep the search short. A read whose answer fits now comes now: whatever order there is, it could have come now. And of those that change something, one
+//! that lets another call take its turn is tried before one that helps nobody.
 //!
 //! Calls of one pipeline take effect in order: each knows its predecessor on the same key. If a
 //! call's answer was not seen and its successor took effect without it, it never will.
@@ -43,6 +46,7 @@ pub enum Violation {
 const TRIES_MAX: usize = 4_000_000;
 
 /// Whether some order of `history` explains every answer, given what each call does to a state.
+/// `is_read` names calls that never change one, if their answer is the only thing that matters.
 ///
 /// # Errors
 /// The call that no order explains; or that the search took too much.
@@ -53,6 +57,7 @@ const TRIES_MAX: usize = 4_000_000;
 pub fn check<C, R, S>(
     history: &[Operation<C, R>],
     initial: S,
+    is_read: impl Fn(&C) -> bool,
     step: impl Fn(&S, &C, Option<&R>) -> Option<S>,
 ) -> Result<(), Violation>
 where
@@ -62,9 +67,9 @@ where
     assert!(sorted, "a history is sorted by the time of its calls");
     let mut search = Search::new(history);
     if search.fits_window(history) {
-        search.run::<Window, _, _, _>(history, initial, step)
+        search.run::<Window, _, _, _>(history, initial, is_read, step)
     } else {
-        search.run::<Whole, _, _, _>(history, initial, step)
+        search.run::<Whole, _, _, _>(history, initial, is_read, step)
     }
 }
 
@@ -78,14 +83,23 @@ struct Node {
     next: u32,
 }
 
+/// A call that may come next.
+#[derive(Clone, Copy)]
+struct Choice {
+    call: u32,
+    /// If it is one without an answer: its place among those.
+    unknown: Option<u32>,
+    /// Nothing else need be tried.
+    sure: bool,
+}
+
 /// A call put into the order, and what to return to if that was wrong.
 struct Frame<S> {
-    call: u32,
+    choice: Choice,
     state: S,
-    /// The place in the list from which to go on trying.
-    resume: u32,
-    /// If it was a call without an answer: its place among those.
-    unknown: Option<usize>,
+    /// The choices not yet tried instead of it.
+    next: usize,
+    end: usize,
 }
 
 struct Search {
@@ -98,7 +112,10 @@ struct Search {
     base: usize,
     /// Calls without an answer, in order of invocation.
     unknown: Vec<u32>,
+    unused: Vec<bool>,
     successor: Vec<u32>,
+    /// Calls that may come next as far as time goes, and whose answer does not fit yet.
+    waiting: Vec<u32>,
     /// Answered calls not yet in the order.
     open: usize,
 }
@@ -152,7 +169,9 @@ impl Search {
             done: vec![0; history.len() / 64 + 3],
             base: 0,
             open: history.len() - unknown.len(),
+            unused: vec![true; unknown.len()],
             unknown,
+            waiting: Vec::new(),
             successor,
         };
         // They are kept in a mask of their own.
@@ -182,6 +201,7 @@ impl Search {
         &mut self,
         history: &[Operation<C, R>],
         initial: S,
+        is_read: impl Fn(&C) -> bool,
         step: impl Fn(&S, &C, Option<&R>) -> Option<S>,
     ) -> Result<(), Violation>
     where
@@ -190,107 +210,171 @@ impl Search {
     {
         let mut tried: HashSet<(K, S), BuildHasherDefault<Quick>> = HashSet::default();
         let mut frames: Vec<Frame<S>> = Vec::new();
-        let mut unused: Vec<bool> = vec![true; self.unknown.len()];
+        let mut choices: Vec<Choice> = Vec::new();
         let (mut state, mut furthest, mut stuck) = (initial, 0, 0);
-        let mut at = self.list[0].next;
-        let mut from_unknown = 0;
+        let mut next = 0;
+        let blocked = self.choose(history, &state, (&is_read, &step), &mut choices);
+        if blocked != NONE {
+            stuck = blocked as usize;
+        }
         while self.open > 0 {
             if tried.len() >= TRIES_MAX {
                 return Err(Violation::Undecided(tried.len()));
             }
-            let node = self.list[at as usize];
-            // A call that has an answer: does it come next in the order?
-            if !node.is_answer {
-                let operation = &history[node.call as usize];
-                let in_turn = self.in_turn(history, node.call);
-                let reply = operation.answer.as_ref().map(|(_, reply)| reply);
-                let next = in_turn
-                    .then(|| step(&state, &operation.call, reply))
-                    .flatten();
-                if let Some(next) = next {
-                    self.mark(node.call);
-                    if tried.insert((K::of(self, &unused), next.clone())) {
-                        self.lift(node.call);
-                        frames.push(Frame {
-                            call: node.call,
-                            state: std::mem::replace(&mut state, next),
-                            resume: node.next,
-                            unknown: None,
-                        });
-                        (at, from_unknown) = (self.list[0].next, 0);
-                        if frames.len() > furthest {
-                            furthest = frames.len();
-                        }
-                        continue;
-                    }
-                    self.unmark(node.call);
-                }
-                at = node.next;
+            let Some(choice) = choices.get(next).copied() else {
+                // Nothing fits here: what came last was wrong.
+                let Some(frame) = frames.pop() else {
+                    return Err(Violation::Stuck(stuck));
+                };
+                choices.truncate(frame.end);
+                next = frame.next;
+                state = frame.state;
+                self.take_back(frame.choice);
+                continue;
+            };
+            next += 1;
+            let operation = &history[choice.call as usize];
+            let reply = operation.answer.as_ref().map(|(_, reply)| reply);
+            let Some(after) = step(&state, &operation.call, reply) else {
+                continue;
+            };
+            self.put(choice);
+            if !choice.sure && !tried.insert((K::of(self), after.clone())) {
+                self.take_back(choice);
                 continue;
             }
-            // Its answer was given and it fits nowhere. Did one of those whose answer is not
-            // known take effect before?
-            if frames.len() >= furthest && node.call != NONE {
-                stuck = node.call as usize;
-            }
-            let limit = match node.call {
-                NONE => u64::MAX,
-                call => history[call as usize]
-                    .answer
-                    .as_ref()
-                    .map_or(0, |(at, _)| *at),
-            };
-            let mut taken = None;
-            for (number, call) in self.unknown.iter().enumerate().skip(from_unknown) {
-                let operation = &history[*call as usize];
-                if operation.called > limit {
-                    break;
-                }
-                let possible = unused[number]
-                    && self.in_turn(history, *call)
-                    && !self.was_overtaken(*call, &unused);
-                if !possible {
-                    continue;
-                }
-                if let Some(next) = step(&state, &operation.call, None)
-                    && next != state
-                {
-                    unused[number] = false;
-                    if tried.insert((K::of(self, &unused), next.clone())) {
-                        taken = Some((number, next));
-                        break;
-                    }
-                    unused[number] = true;
-                }
-            }
-            if let Some((number, next)) = taken {
-                frames.push(Frame {
-                    call: self.unknown[number],
-                    state: std::mem::replace(&mut state, next),
-                    resume: at,
-                    unknown: Some(number),
-                });
-                (at, from_unknown) = (self.list[0].next, 0);
-                continue;
-            }
-            let Some(frame) = frames.pop() else {
-                return Err(Violation::Stuck(stuck));
-            };
-            state = frame.state;
-            at = frame.resume;
-            match frame.unknown {
-                Some(number) => {
-                    unused[number] = true;
-                    from_unknown = number + 1;
-                }
-                None => {
-                    self.unmark(frame.call);
-                    self.unlift(frame.call);
-                    from_unknown = 0;
-                }
+            frames.push(Frame {
+                choice,
+                state: std::mem::replace(&mut state, after),
+                next,
+                end: choices.len(),
+            });
+            next = choices.len();
+            let blocked = self.choose(history, &state, (&is_read, &step), &mut choices);
+            if frames.len() > furthest && blocked != NONE {
+                (furthest, stuck) = (frames.len(), blocked as usize);
             }
         }
         Ok(())
+    }
+
+    /// Adds what may come next in the order, the most promising first. Returns the call whose
+    /// answer is the first that was given: it, and nothing called later, must come soon.
+    fn choose<C, R, S: Eq>(
+        &mut self,
+        history: &[Operation<C, R>],
+        state: &S,
+        (is_read, step): (
+            &impl Fn(&C) -> bool,
+            &impl Fn(&S, &C, Option<&R>) -> Option<S>,
+        ),
+        choices: &mut Vec<Choice>,
+    ) -> u32 {
+        let start = choices.len();
+        self.waiting.clear();
+        let mut found: Vec<(u64, Choice, S)> = Vec::new();
+        let mut at = self.list[0].next;
+        while !self.list[at as usize].is_answer {
+            let node = self.list[at as usize];
+            at = node.next;
+            let operation = &history[node.call as usize];
+            if !self.in_turn(history, node.call) {
+                continue;
+            }
+            let Some((answered, reply)) = &operation.answer else {
+                continue;
+            };
+            let choice = Choice {
+                call: node.call,
+                unknown: None,
+                sure: false,
+            };
+            match step(state, &operation.call, Some(reply)) {
+                // It changes nothing, so it may as well come now: no other order is worth a try.
+                Some(next)
+                    if next == *state
+                        && is_read(&operation.call)
+                        && !self.spares_unknown(history, node.call) =>
+                {
+                    choices.truncate(start);
+                    choices.push(Choice {
+                        sure: true,
+                        ..choice
+                    });
+                    return node.call;
+                }
+                Some(next) => found.push((*answered, choice, next)),
+                None => self.waiting.push(node.call),
+            }
+        }
+        let first = self.list[at as usize].call;
+        let limit = match first {
+            NONE => u64::MAX,
+            call => history[call as usize]
+                .answer
+                .as_ref()
+                .map_or(0, |(at, _)| *at),
+        };
+        for (number, call) in self.unknown.iter().enumerate() {
+            let operation = &history[*call as usize];
+            if operation.called > limit {
+                break;
+            }
+            let possible =
+                self.unused[number] && self.in_turn(history, *call) && !self.was_overtaken(*call);
+            if possible
+                && let Some(next) = step(state, &operation.call, None)
+                && next != *state
+            {
+                let choice = Choice {
+                    call: *call,
+                    unknown: Some(number as u32),
+                    sure: false,
+                };
+                found.push((u64::MAX, choice, next));
+            }
+        }
+        // What lets another call take its turn is tried first; then what was answered first.
+        let helps = |next: &S| {
+            self.waiting.iter().any(|call| {
+                let operation = &history[*call as usize];
+                let reply = operation.answer.as_ref().map(|(_, reply)| reply);
+                step(next, &operation.call, reply).is_some()
+            })
+        };
+        let rank = |(answered, choice, next): &(u64, Choice, S)| {
+            (!helps(next), choice.unknown.is_some(), *answered)
+        };
+        found.sort_by_cached_key(rank);
+        choices.extend(found.into_iter().map(|(_, choice, _)| choice));
+        first
+    }
+
+    fn put(&mut self, choice: Choice) {
+        match choice.unknown {
+            Some(number) => self.unused[number as usize] = false,
+            None => {
+                self.mark(choice.call);
+                self.lift(choice.call);
+            }
+        }
+    }
+
+    fn take_back(&mut self, choice: Choice) {
+        match choice.unknown {
+            Some(number) => self.unused[number as usize] = true,
+            None => {
+                self.unmark(choice.call);
+                self.unlift(choice.call);
+            }
+        }
+    }
+
+    /// Whether something without an answer stands before it in its pipeline: putting the call into
+    /// the order would then rule that out.
+    fn spares_unknown<C, R>(&self, history: &[Operation<C, R>], call: u32) -> bool {
+        let before = history[call as usize].after;
+        before.is_some_and(|at| history[at].answer.is_none())
     }
 
     fn is_done(&self, call: u32) -> bool {
@@ -310,10 +394,10 @@ impl Search {
     }
 
     /// Whether something behind it in its pipeline is in the order already.
-    fn was_overtaken(&self, call: u32, unused: &[bool]) -> bool {
+    fn was_overtaken(&self, call: u32) -> bool {
         let mut successor = self.successor[call as usize];
         while successor != NONE {
-            if self.took_effect(successor, unused) {
+            if self.took_effect(successor) {
                 return true;
             }
             successor = self.successor[successor as usize];
@@ -321,9 +405,9 @@ impl Search {
         false
     }
 
-    fn took_effect(&self, call: u32, unused: &[bool]) -> bool {
+    fn took_effect(&self, call: u32) -> bool {
         match self.unknown.binary_search(&call) {
-            Ok(number) => !unused[number],
+            Ok(number) => !self.unused[number],
             Err(_) => self.is_done(call),
         }
     }
@@ -369,7 +453,7 @@ impl Search {
 
 /// Names a set of calls that are in the order.
 trait Key: Eq + Hash {
-    fn of(search: &Search, unused: &[bool]) -> Self;
+    fn of(search: &Search) -> Self;
 }
 
 /// By its first gap, and what stands above that.
@@ -381,7 +465,7 @@ struct Window {
 }
 
 impl Key for Window {
-    fn of(search: &Search, unused: &[bool]) -> Self {
+    fn of(search: &Search) -> Self {
         let (word, bit) = (search.base / 64, search.base % 64);
         let mut above = 0_u128;
         for (at, bits) in search.done.iter().skip(word).take(3).enumerate() {
@@ -395,7 +479,7 @@ impl Key for Window {
         }
         Window {
             base: search.base as u32,
-            unknown: used(unused),
+            unknown: used(&search.unused),
             above,
         }
     }
@@ -417,7 +501,7 @@ struct Whole {
 }
 
 impl Key for Whole {
-    fn of(search: &Search, unused: &[bool]) -> Self {
+    fn of(search: &Search) -> Self {
         let word = search.base / 64;
         let rest = search.done.get(word..).unwrap_or_default();
         let last = rest
@@ -427,7 +511,7 @@ impl Key for Whole {
         Whole {
             base: search.base as u32,
             bits: rest.iter().take(last).copied().collect(),
-            unknown: unused.into(),
+            unknown: search.unused.as_slice().into(),
         }
     }
 }
