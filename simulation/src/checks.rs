@@ -89,6 +89,10 @@ impl Checks {
                 if self.picture.commit(entry) {
                     self.quorum.committed(&self.picture, node, entry)?;
                     if self.matching.is_some() {
+                        if let Some(epoch) = self.completeness.leads(node) {
+                            let (picture, quorum) = (&self.picture, &self.quorum);
+                            quorum.committed_by_leader(picture, node, epoch, entry)?;
+                        }
                         self.completeness.committed(&self.picture, entry)?;
                     }
                 }

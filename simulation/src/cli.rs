@@ -189,6 +189,19 @@ impl Task {
     }
 }
 
+/// How long this process has kept a core busy, where the system tells.
+fn cpu_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The second field is a name in parentheses, which may hold spaces.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks = ticks
+        .map(|field| field.parse::<u64>().ok())
+        .sum::<Option<u64>>()?;
+    // A tick is a hundredth of a second on every Linux there is.
+    Some(ticks as f64 / 100.0)
+}
+
 /// A report in a sentence.
 fn sentence(report: &Report) -> String {
     let (seed, commit) = (report.seed, option_env!("LOCKSTEP_COMMIT").unwrap_or("?"));
@@ -232,6 +245,9 @@ impl Summary {
         self.counts.committed += counts.committed;
         self.counts.reigns += counts.reigns;
         self.counts.span = self.counts.span + counts.span.0;
+        for (kind, count) in &counts.snapshots {
+            *self.counts.snapshots.entry(kind).or_default() += count;
+        }
         for (kind, count) in &counts.faults {
             *self.counts.faults.entry(kind).or_default() += count;
         }
@@ -278,16 +294,23 @@ impl Summary {
             counts.reigns,
             counts.events
         );
+        let snapshots = counts.snapshots.iter();
+        let snapshots = snapshots.map(|(kind, count)| format!("{kind} {count}"));
+        println!("snapshots: {}", snapshots.collect::<Vec<_>>().join(", "));
         if counts.undecided > 0 {
             println!(
                 "{} histories of keys took too long to be judged",
                 counts.undecided
             );
         }
+        // What others do with the cores meanwhile says nothing about this program.
+        let worked = cpu_seconds().map_or(minutes, |seconds| seconds / 60.0);
         println!(
-            "{hours:.1} cluster-hours in {:.0} s on {cores} cores: {:.1} per minute of one core",
+            "{hours:.1} cluster-hours in {:.0} s on {cores} cores, {:.0} % of them ours: {:.1} per \
+             minute of one core",
             elapsed.as_secs_f64(),
-            hours / minutes
+            100.0 * worked / minutes,
+            hours / worked
         );
         let mut kinds: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
         for (seed, checker) in &self.findings {

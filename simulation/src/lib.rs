@@ -14,6 +14,7 @@ mod random;
 mod redis;
 mod run;
 pub mod shrink;
+mod snapshots;
 mod subject;
 pub mod timeline;
 mod trace;

@@ -7,6 +7,7 @@ use replication::StateMachine;
 use std::ops::{Bound, ControlFlow};
 use storage::{Engine, MemoryEngine};
 
+use crate::random::Random;
 use crate::redis::Redis;
 use crate::subject::{Ballot, Claim, Subject, Vote};
 
@@ -21,12 +22,23 @@ impl Subject for Lockstep {
 
     fn core(&self, node: NodeId, seed: u64, recovered: Recovered) -> Raft {
         use consensus::Consensus as _;
-        Raft::new(Config::new(node), seed, recovered)
+        let mut random = Random::new(seed);
+        let mut config = Config::new(node);
+        // Limits that are reached: then what usually travels together does not.
+        config.max_append_bytes = *random.pick(&[1 << 20, 4_096, 256, 1]);
+        config.max_in_flight_messages = *random.pick(&[64, 4, 1]);
+        config.cache_bytes = *random.pick(&[64 << 20, 16 << 10, 512]);
+        Raft::new(config, seed, recovered)
     }
 
     fn machine(&self) -> Self::Machine {
         let opened = Keyspace::open(MemoryEngine::default());
         opened.unwrap_or_else(|error| panic!("an empty engine cannot be opened: {error}"))
+    }
+
+    fn restore(&self, engine: MemoryEngine) -> Option<Self::Machine> {
+        let opened = Keyspace::open(engine);
+        Some(opened.unwrap_or_else(|error| panic!("a snapshot cannot be opened: {error}")))
     }
 
     fn digest(&self, machine: &Self::Machine) -> u64 {

@@ -9,17 +9,21 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use consensus::{Channel, FetchId, Index, LogOp, Membership, Micros, NodeId, WriteSeq};
 use replication::{
-    Config, Failure, Frame, Group, Held, Io, Message, Millis, Replica, StateMachine as _, to_log,
-    to_recovered,
+    Config, Failure, Frame, Group, Held, Io, Message, Millis, Replica, SnapshotTask,
+    StateMachine as _, to_log, to_recovered,
 };
-use storage::{LogOptions, LogRead, LogStore as _, MemoryDisk, RecoveredLog, SegmentedLog};
+use storage::{
+    LogOptions, LogRead, LogStore as _, MemoryDisk, MemoryEngine, RecoveredLog, SegmentedLog,
+};
 
 use crate::clock::Clock;
 use crate::log_writer::{Fetch, GROUP, LogEvent, LogWriter, Request};
 use crate::network::End;
 use crate::observed::{Notes, Observed, Reader};
+use crate::plan::Weather;
 use crate::queue::Time;
 use crate::random::Random;
+use crate::snapshots::{SnapshotEvent, Snapshots};
 use crate::subject::{Gate, Message as CoreMessage, Outcome, Port as _, Service, Subject};
 
 /// Bytes of messages that share a frame, as in the binary.
@@ -35,6 +39,8 @@ pub(crate) struct Token {
 /// A machine.
 pub(crate) struct Machine<S: Subject> {
     pub(crate) disk: MemoryDisk,
+    /// The directory of snapshots.
+    pub(crate) files: MemoryDisk,
     /// The disk's identity; a lost disk is replaced by one with another.
     pub(crate) disk_id: u64,
     pub(crate) boot: u64,
@@ -58,6 +64,11 @@ pub(crate) struct Machine<S: Subject> {
 pub(crate) struct Process<S: Subject> {
     pub(crate) group: Group<Observed<S::Core>, S::Machine, Token>,
     pub(crate) log: LogWriter,
+    /// If the subject takes snapshots.
+    pub(crate) snapshots: Option<Snapshots>,
+    /// A job of theirs is under way.
+    pub(crate) files_busy: bool,
+    looked_at: Micros,
     ports: BTreeMap<u64, <S::Service as Service>::Port>,
     pub(crate) notes: Notes,
     /// What it has not looked at yet.
@@ -69,6 +80,7 @@ pub(crate) struct Process<S: Subject> {
 /// What a process finds when it looks.
 pub(crate) struct Inbox<M> {
     pub(crate) log: Vec<LogEvent>,
+    pub(crate) snapshots: Vec<SnapshotEvent>,
     pub(crate) peers: Vec<Heard<M>>,
     /// (connection, bytes); no bytes when the client has hung up.
     pub(crate) clients: Vec<(u64, Option<Vec<u8>>)>,
@@ -78,6 +90,7 @@ impl<M> Default for Inbox<M> {
     fn default() -> Self {
         Inbox {
             log: Vec::new(),
+            snapshots: Vec::new(),
             peers: Vec::new(),
             clients: Vec::new(),
         }
@@ -98,6 +111,10 @@ pub(crate) struct Turn<M> {
     /// Messages by peer and channel.
     pub(crate) messages: Vec<(usize, Message<M>)>,
     pub(crate) request: Request,
+    /// What is to be done with snapshots; `None` if nothing can be.
+    tasks: Option<Vec<SnapshotTask>>,
+    /// A state machine was replaced.
+    pub(crate) installed: bool,
     answers: Vec<Answered>,
 }
 
@@ -109,6 +126,8 @@ impl<M> Default for Turn<M> {
         Turn {
             messages: Vec::new(),
             request: Request::default(),
+            tasks: None,
+            installed: false,
             answers: Vec::new(),
         }
     }
@@ -126,6 +145,8 @@ pub(crate) const fn number(id: NodeId) -> usize {
 pub(crate) struct Started<S: Subject> {
     pub(crate) process: Process<S>,
     pub(crate) found: RecoveredLog,
+    /// What its state holds.
+    pub(crate) applied: Index,
 }
 
 impl<S: Subject> Machine<S> {
@@ -137,8 +158,10 @@ impl<S: Subject> Machine<S> {
         subject: &S,
         node: usize,
         nodes: usize,
-        segment_bytes: u64,
+        at: Time,
+        weather: &Weather,
     ) -> Result<Started<S>, String> {
+        let segment_bytes = weather.segment_bytes;
         self.boot += 1;
         self.life += 1;
         let options = LogOptions::default()
@@ -148,7 +171,18 @@ impl<S: Subject> Machine<S> {
         let mut log =
             SegmentedLog::open(self.disk.clone(), options).map_err(|error| error.to_string())?;
         let members = Membership::of_voters((0..nodes).map(id));
-        let machine = subject.machine();
+        let (snapshots, machine) = match subject.restore(MemoryEngine::default()) {
+            None => (None, subject.machine()),
+            Some(_) => {
+                let (snapshots, engine) =
+                    Snapshots::open(self.files.clone(), weather.snapshot_bytes)?;
+                let machine = subject.restore(engine);
+                (
+                    Some(snapshots),
+                    machine.unwrap_or_else(|| subject.machine()),
+                )
+            }
+        };
         let applied = machine.applied();
         let found = log.recovered(GROUP);
         let read = |index| match log.read(GROUP, index, index, 0) {
@@ -164,17 +198,37 @@ impl<S: Subject> Machine<S> {
             ballot: S::ballot,
         };
         let core = Observed::new(core, notes.clone(), reader);
-        let config = Config::new(id(node), self.boot);
-        let replica = Replica::new(core, config, members, applied.index);
+        let mut config = Config::new(id(node), self.boot);
+        config.log.persist_bytes = weather.snapshot_bytes;
+        config.log.persist_idle_after = Micros(4_000_000);
+        config.log.kept_bytes = weather.kept_bytes;
+        config.log.kept_for = Micros(2_000_000);
+        config.snapshots.chunk_bytes = weather.chunk_bytes as usize;
+        config.snapshots.window_bytes = 3 * weather.chunk_bytes as usize;
+        config.snapshots.bytes_per_second = 100 * weather.chunk_bytes;
+        let mut replica = Replica::new(core, config, members, applied.index);
+        let last = found.records.last().map_or(0, |last| last.0);
+        replica.log_holds(Index(last), log.disk_bytes());
+        let now = self.clock.monotonic(at);
+        if let Some(snapshots) = &snapshots {
+            snapshots.begin(now, &mut replica);
+        }
         let process = Process {
             group: Group::new(replica, machine),
             log: LogWriter::new(log),
+            snapshots,
+            files_busy: false,
+            looked_at: now,
             ports: BTreeMap::new(),
             notes,
             inbox: Inbox::default(),
             wakes: Time(u64::MAX),
         };
-        Ok(Started { process, found })
+        Ok(Started {
+            process,
+            found,
+            applied: applied.index,
+        })
     }
 }
 
@@ -184,7 +238,8 @@ impl<S: Subject> Process<S> {
     /// The error is why the node stops.
     pub(crate) fn take_inbox(
         &mut self,
-        service: &S::Service,
+        (subject, service): (&S, &S::Service),
+        turn: &mut Turn<CoreMessage<S>>,
         now: Micros,
         wall: Millis,
         mangle: &mut dyn FnMut(usize, CoreMessage<S>) -> Option<CoreMessage<S>>,
@@ -195,6 +250,17 @@ impl<S: Subject> Process<S> {
                 LogEvent::Durable(seq) => self.group.replica().persisted(now, seq),
                 LogEvent::Fetched(id, fetched) => self.group.replica().fetched(now, id, fetched),
                 LogEvent::Failed(why) => return Err(why),
+            }
+        }
+        for event in inbox.snapshots {
+            let Some(snapshots) = &mut self.snapshots else {
+                break;
+            };
+            if let Some(engine) = snapshots.take(now, &mut self.group, event)? {
+                let machine = subject.restore(engine);
+                let machine = machine.ok_or("a snapshot that cannot be opened")?;
+                self.group.install(now, machine, turn);
+                turn.installed = true;
             }
         }
         for heard in inbox.peers {
@@ -272,13 +338,15 @@ impl<S: Subject> Process<S> {
         service: &S::Service,
         now: Micros,
         wall: Millis,
+        turn: &mut Turn<CoreMessage<S>>,
         replies: &mut Vec<(u64, Vec<u8>)>,
         acknowledged: &mut dyn FnMut(Index),
-    ) -> Result<Turn<CoreMessage<S>>, String> {
-        let mut turn = Turn::default();
+    ) -> Result<(), String> {
         loop {
-            let went = self.group.turn(now, wall, &mut turn);
+            turn.tasks = self.snapshots.is_some().then(Vec::new);
+            let went = self.group.turn(now, wall, turn);
             went.map_err(|error| error.to_string())?;
+            let had_tasks = self.snapshot_tasks(now, turn)?;
             let mut resumed: Vec<u64> = Vec::new();
             for (token, index, answer) in turn.answers.drain(..) {
                 let Some(port) = self.ports.get_mut(&token.connection) else {
@@ -302,13 +370,43 @@ impl<S: Subject> Process<S> {
                     replies.push((*connection, std::mem::take(output)));
                 }
             }
-            if resumed.is_empty() {
-                return Ok(turn);
+            if resumed.is_empty() && !had_tasks {
+                return Ok(());
             }
             for connection in resumed {
                 self.feed(service, connection, &[], now, wall);
             }
         }
+    }
+
+    /// Does, or plans, what the driver wants done with snapshots. Whether there was anything.
+    fn snapshot_tasks(
+        &mut self,
+        now: Micros,
+        turn: &mut Turn<CoreMessage<S>>,
+    ) -> Result<bool, String> {
+        let Some(snapshots) = &mut self.snapshots else {
+            return Ok(false);
+        };
+        let tasks = turn.tasks.take().unwrap_or_default();
+        let had_tasks = !tasks.is_empty();
+        for task in tasks {
+            let done = snapshots.task(now, &mut self.group, task);
+            done.map_err(|error| error.to_string())?;
+        }
+        let read = snapshots.slice(now, self.group.machine_mut());
+        read.map_err(|error| error.to_string())?;
+        if now.since(self.looked_at) >= Micros(1_000_000) {
+            self.looked_at = now;
+            snapshots.look(self.group.view());
+        }
+        Ok(had_tasks)
+    }
+
+    /// When to look though nothing has come in, by its own clock.
+    pub(crate) fn deadline(&self) -> Option<Micros> {
+        let slice = self.snapshots.as_ref().and_then(Snapshots::deadline);
+        self.group.deadline().into_iter().chain(slice).min()
     }
 
     /// One frame per peer and channel, or several where one would be too large.
@@ -411,4 +509,14 @@ impl<M: consensus::Message> Io<M, Token> for Turn<M> {
     }
 
     fn held(&mut self, _: Token, _: Held) {}
+
+    fn snapshot(&mut self, task: SnapshotTask) -> Result<(), SnapshotTask> {
+        match &mut self.tasks {
+            Some(tasks) => {
+                tasks.push(task);
+                Ok(())
+            }
+            None => Err(task),
+        }
+    }
 }

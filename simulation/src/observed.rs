@@ -66,6 +66,11 @@ impl<C: Consensus> Observed<C> {
         }
     }
 
+    /// The protocol itself.
+    pub(crate) fn inside(&self) -> &C {
+        &self.core
+    }
+
     fn written(&self, op: &LogOp) -> Written {
         match op {
             LogOp::HardState(bytes) => Written::Ballot((self.reader.ballot)(bytes)),

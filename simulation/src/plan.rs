@@ -283,6 +283,12 @@ pub struct Weather {
     pub notice: u64,
     /// Bytes of a segment of the log.
     pub segment_bytes: u64,
+    /// How far the log may be ahead of the newest snapshot, in bytes.
+    pub snapshot_bytes: u64,
+    /// How much of the log is kept for those that lag, in bytes.
+    pub kept_bytes: u64,
+    /// Bytes of a piece of a snapshot on its way.
+    pub chunk_bytes: u64,
 }
 
 /// When everything is mended.
@@ -343,6 +349,9 @@ fn weather(random: &mut Random) -> Weather {
         write_jitter: write * random.between(0, 3),
         notice: *random.pick(&[0, 20, 200]),
         segment_bytes: *random.pick(&[16 << 10, 64 << 10, 512 << 10]),
+        snapshot_bytes: *random.pick(&[2 << 10, 16 << 10, 64 << 10, 1 << 30]),
+        kept_bytes: *random.pick(&[0, 2 << 10, 32 << 10]),
+        chunk_bytes: *random.pick(&[256, 1 << 10, 16 << 10]),
     }
 }
 
@@ -449,11 +458,11 @@ impl Swarm {
             13 => Fault::HungDisk { who, span },
             14 => Fault::WriteError {
                 who,
-                after: random.below(40),
+                after: random.below(160),
             },
             15 => Fault::SyncError {
                 who,
-                after: random.below(40),
+                after: random.below(160),
             },
             16 => Fault::FullDisk { who, span },
             17 => match random.below(5) {

@@ -7,6 +7,8 @@ use std::hash::Hash;
 use consensus::{Consensus, Index, NodeId, Recovered};
 use replication::{Failure, Millis, StateMachine};
 
+use storage::MemoryEngine;
+
 use crate::random::Random;
 
 /// A cluster's worth of code under test.
@@ -30,6 +32,13 @@ pub trait Subject: Clone {
 
     /// An empty state machine.
     fn machine(&self) -> Self::Machine;
+
+    /// A state machine over an engine that a snapshot has filled; nothing if yours takes none, as by
+    /// default: then its log is kept for ever.
+    fn restore(&self, engine: MemoryEngine) -> Option<Self::Machine> {
+        drop(engine);
+        None
+    }
 
     /// A number that differs when the states do.
     fn digest(&self, machine: &Self::Machine) -> u64;

@@ -35,6 +35,8 @@ enum Event<M> {
     Wake { node: usize, life: u32 },
     /// The disk has done what it was asked.
     Disk { node: usize, life: u32 },
+    /// The snapshots' files have got further.
+    Files { node: usize, life: u32 },
     /// Something in the network.
     Wire(Wire),
     /// A message of the protocol that was held back or repeated.
@@ -89,6 +91,8 @@ pub struct Counts {
     pub undecided: u64,
     /// Faults that struck, by kind.
     pub faults: BTreeMap<&'static str, u64>,
+    /// What happened to snapshots.
+    pub snapshots: BTreeMap<&'static str, u64>,
     /// Entries committed.
     pub committed: u64,
     /// Elections won.
@@ -137,6 +141,7 @@ impl<S: Subject> World<S> {
             let mut random = Random::of(seed, 100 + node as u64);
             Machine {
                 disk: MemoryDisk::new(random.draw()),
+                files: MemoryDisk::new(random.draw()),
                 disk_id: 1_000 + node as u64,
                 boot: 0,
                 clock: Clock::new(ahead, ppm),
@@ -206,7 +211,8 @@ impl<S: Subject> World<S> {
         for step in 1..=steps {
             let due = left.max(1_000) * step as i64 / steps as i64;
             let at = Time(self.plan.heal_at.0 / steps * step);
-            if due > given {
+            // Now and then nobody writes for a while: that is when logs are purged.
+            if step % 120 < 104 && due > given {
                 self.queue.plan(at, Event::Allow { calls: due - given });
                 given = due;
             }
@@ -253,6 +259,7 @@ impl<S: Subject> World<S> {
         match event {
             Event::Wake { node, life } => return self.wake(node, life),
             Event::Disk { node, life } => return self.disk_done(node, life),
+            Event::Files { node, life } => self.files_done(node, life),
             Event::Wire(wire) => self.wire(wire),
             Event::Stray {
                 from,

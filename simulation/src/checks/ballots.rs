@@ -95,6 +95,18 @@ impl Ballots {
                 );
                 Err((CHECKER, what))
             }
+            // The same entry that the log shows, not one that was truncated and written anew.
+            Some(index)
+                if (picture.durable(node).epoch(index.0))
+                    .zip(picture.seen(node).epoch(index.0))
+                    .is_some_and(|(holds, shows)| holds != shows) =>
+            {
+                let what = format!(
+                    "{from} acknowledges everything up to {index}, and its disk holds another \
+                     entry there"
+                );
+                Err((CHECKER, what))
+            }
             _ => Ok(()),
         }
     }

@@ -21,6 +21,11 @@ impl Completeness {
         }
     }
 
+    /// The reign in which a node leads, if it does.
+    pub(crate) fn leads(&self, node: usize) -> Option<Epoch> {
+        self.leads[node]
+    }
+
     pub(crate) fn led(
         &mut self,
         picture: &Picture,

@@ -37,6 +37,12 @@ impl Mirror {
         self.purged.index.0 + self.entries.len() as u64
     }
 
+    /// The epoch of the last entry.
+    pub(crate) fn last_epoch(&self) -> Epoch {
+        let last = self.entries.back().copied().flatten();
+        last.map_or(self.purged.epoch, |(epoch, _)| epoch)
+    }
+
     pub(crate) fn purged(&self) -> u64 {
         self.purged.index.0
     }

@@ -8,9 +8,10 @@ use super::strike::Mend;
 use super::{Event, World};
 use crate::checks::Verdict;
 use crate::log_writer::LogEvent;
-use crate::node::{Started, id, number};
+use crate::node::{Process, Started, Turn, id, number};
 use crate::observed::Note;
 use crate::queue::Time;
+use crate::snapshots::Snapshots;
 use crate::subject::{Message, Subject};
 use crate::trace::Record;
 
@@ -64,7 +65,7 @@ impl<S: Subject> World<S> {
 
     fn set_alarm(&mut self, node: usize) {
         let machine = &self.machines[node];
-        let deadline = machine.process.as_ref().and_then(|p| p.group.deadline());
+        let deadline = machine.process.as_ref().and_then(Process::deadline);
         if let Some(at) = deadline.map(|deadline| machine.clock.moment(deadline)) {
             self.wake_at(node, at.max(self.now + 1));
         }
@@ -84,7 +85,9 @@ impl<S: Subject> World<S> {
         let mut mangled = |from: usize, message: Message<S>| {
             mangle_one(mangle, random, from, message, &mut strays)
         };
-        let taken = process.take_inbox(&self.service, local, wall, &mut mangled);
+        let mut turn = Turn::default();
+        let parts = (&self.subject, &self.service);
+        let taken = process.take_inbox(parts, &mut turn, local, wall, &mut mangled);
         for (from, wait, message) in strays {
             let message = Box::new(message);
             let to = node;
@@ -100,16 +103,17 @@ impl<S: Subject> World<S> {
         let mut acknowledged: Vec<Index> = Vec::new();
         let before = process.group.machine().applied().index;
         let turned = taken.and_then(|()| {
-            process.turn(&self.service, local, wall, &mut replies, &mut |index| {
-                acknowledged.push(index);
-            })
+            let acknowledge = &mut |index| acknowledged.push(index);
+            let service = &self.service;
+            process.turn(service, local, wall, &mut turn, &mut replies, acknowledge)
         });
         let notes = std::mem::take(&mut *process.notes.borrow_mut());
         let applied = process.group.machine().applied().index;
-        let digest = (before.0 / COMPARE_EVERY != applied.0 / COMPARE_EVERY
-            && applied.0 % COMPARE_EVERY < 4)
+        let digest = (turn.installed
+            || before.0 / COMPARE_EVERY != applied.0 / COMPARE_EVERY
+                && applied.0 % COMPARE_EVERY < 4)
             .then(|| self.subject.digest(process.group.machine()));
-        let turned = turned.map(|turn| {
+        let turned = turned.map(|()| {
             let frames = process.frames(node, wall, turn.messages);
             (frames, turn.request)
         });
@@ -130,6 +134,7 @@ impl<S: Subject> World<S> {
                 if !request.is_empty() {
                     self.write(node, request);
                 }
+                self.files_work(node);
                 for (connection, bytes) in replies {
                     self.answer_client(node, connection, bytes);
                 }
@@ -188,6 +193,53 @@ impl<S: Subject> World<S> {
         Ok(())
     }
 
+    /// The snapshots' files have something to do.
+    pub(super) fn files_work(&mut self, node: usize) {
+        let weather = self.plan.weather;
+        let machine = &mut self.machines[node];
+        let Some(process) = &mut machine.process else {
+            return;
+        };
+        let waits = process.snapshots.as_ref().is_some_and(Snapshots::has_jobs);
+        if !waits || process.files_busy || machine.hung > 0 {
+            return;
+        }
+        process.files_busy = true;
+        let jitter = machine.random.below(weather.write_jitter + 1);
+        let extra = machine.random.below(machine.slow + 1);
+        let life = machine.life;
+        let at = self.now + weather.write + jitter + extra;
+        self.queue.plan(at, Event::Files { node, life });
+    }
+
+    /// A job of the snapshots' files is done.
+    pub(super) fn files_done(&mut self, node: usize, life: u32) {
+        let machine = &mut self.machines[node];
+        if machine.life != life {
+            return;
+        }
+        let Some(process) = &mut machine.process else {
+            return;
+        };
+        process.files_busy = false;
+        let before = process.inbox.snapshots.len();
+        if let Some(snapshots) = &mut process.snapshots {
+            snapshots.work(&mut process.inbox.snapshots);
+        }
+        for event in process.inbox.snapshots.iter().skip(before) {
+            let kind = event.kind();
+            *self.counts.snapshots.entry(kind).or_default() += 1;
+            self.trace
+                .add(self.now, 14, kind.len() as u64 ^ ((node as u64) << 8));
+            self.trace
+                .line(self.now, Some(node), || format!("snapshot {kind}"));
+        }
+        if process.inbox.snapshots.len() > before {
+            self.notice(node);
+        }
+        self.files_work(node);
+    }
+
     fn write(&mut self, node: usize, request: crate::log_writer::Request) {
         let machine = &mut self.machines[node];
         if let Some(process) = &mut machine.process
@@ -243,24 +295,30 @@ impl<S: Subject> World<S> {
     /// Starts a node's process.
     pub(super) fn start(&mut self, node: usize) -> Verdict {
         let nodes = self.machines.len();
-        let segment = self.plan.weather.segment_bytes;
+        let weather = self.plan.weather;
         let machine = &mut self.machines[node];
         if machine.process.is_some() || machine.refuses.is_some() {
             return Ok(());
         }
-        let started = machine.start(&self.subject, node, nodes, segment);
+        let started = machine.start(&self.subject, node, nodes, self.now, &weather);
         self.trace
             .add(self.now, 7, node as u64 ^ (u64::from(started.is_ok()) << 8));
         match started {
-            Ok(Started { process, found }) => {
+            Ok(Started {
+                process,
+                found,
+                applied,
+            }) => {
                 let boot = machine.boot;
                 machine.process = Some(process);
                 let ballot = found.hard_state.as_deref().and_then(S::ballot);
                 self.trace.line(self.now, Some(node), || {
+                    let from = found.purged.0 + 1;
                     let last = found.records.last().map_or(found.purged.0, |last| last.0);
                     let damage = if found.damaged { ", DAMAGED" } else { "" };
                     format!(
-                        "STARTS for the {boot}. time: log up to {last}, ballot {ballot:?}{damage}"
+                        "STARTS for the {boot}. time: state at {applied}, log from {from} to \
+                         {last}, ballot {ballot:?}{damage}"
                     )
                 });
                 self.trace.push(Record::Process {
@@ -273,6 +331,16 @@ impl<S: Subject> World<S> {
                     return Err((
                         "recovery",
                         format!("{node} says that its log is damaged, and nothing has damaged it"),
+                    ));
+                }
+                if found.purged.0 > applied.0 && !self.damaged[node] {
+                    let (node, purged) = (id(node), found.purged.0);
+                    return Err((
+                        "recovery",
+                        format!(
+                            "{node} comes back with a log that begins behind {purged}, and a state \
+                             that ends at {applied}"
+                        ),
                     ));
                 }
                 self.checks.recovered(node, &found, ballot)?;
@@ -322,14 +390,25 @@ impl<S: Subject> World<S> {
         let Some(mut process) = machine.process.take() else {
             if power {
                 machine.disk.crash();
+                machine.files.crash();
             }
             return;
         };
         process.log.tear(&machine.disk, &mut machine.random);
-        if power {
-            machine.disk.crash();
-        } else {
-            machine.disk.kill();
+        if let Some(snapshots) = process.snapshots.as_mut().filter(|_| process.files_busy) {
+            match machine.random.below(3) {
+                0 => machine.files.fail_write(machine.random.below(3)),
+                1 => machine.files.fail_sync(machine.random.below(3)),
+                _ => {}
+            }
+            snapshots.work(&mut Vec::new());
+        }
+        for disk in [&machine.disk, &machine.files] {
+            if power {
+                disk.crash();
+            } else {
+                disk.kill();
+            }
         }
         machine.life += 1;
         machine.paused_until = Time(0);

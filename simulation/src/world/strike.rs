@@ -139,18 +139,19 @@ impl<S: Subject> World<S> {
             }
             Fault::WriteError { who, after } => {
                 let node = self.resolve(who);
-                self.arm(node, |disk| disk.fail_write(after));
+                self.arm(node, after, |disk| disk.fail_write(after / 4));
                 return (Some(node), None);
             }
             Fault::SyncError { who, after } => {
                 let node = self.resolve(who);
-                self.arm(node, |disk| disk.fail_sync(after));
+                self.arm(node, after, |disk| disk.fail_sync(after / 4));
                 return (Some(node), None);
             }
             Fault::FullDisk { who, span } => {
                 let node = self.resolve(who);
                 self.machines[node].full += 1;
                 self.machines[node].disk.limit(Some(0));
+                self.machines[node].files.limit(Some(0));
                 return (Some(node), self.later(span, Mend::Room(node)));
             }
             Fault::Rot { node, place } => {
@@ -163,7 +164,7 @@ impl<S: Subject> World<S> {
             }
             Fault::MisdirectedRead { who, after } => {
                 let node = self.resolve(who);
-                self.arm(node, |disk| disk.misdirect_read(after));
+                self.arm(node, 1, |disk| disk.misdirect_read(after));
                 return (Some(node), None);
             }
             Fault::LostDisk { node } => {
@@ -189,10 +190,14 @@ impl<S: Subject> World<S> {
         (None, None)
     }
 
-    /// Plans a fault of a running process' disk.
-    fn arm(&mut self, node: usize, plan: impl FnOnce(&storage::MemoryDisk)) {
-        if self.machines[node].process.is_some() {
-            plan(&self.machines[node].disk);
+    /// Plans a fault of a running process' disk: in one of four cases where snapshots are.
+    fn arm(&mut self, node: usize, chance: u64, plan: impl FnOnce(&storage::MemoryDisk)) {
+        let machine = &self.machines[node];
+        if machine.process.is_some() {
+            plan(match chance % 4 {
+                0 => &machine.files,
+                _ => &machine.disk,
+            });
         }
     }
 
@@ -217,6 +222,9 @@ impl<S: Subject> World<S> {
 
     /// Chooses a byte of what is durable now, and flips a bit of it once something newer is.
     fn rot(&mut self, node: usize, place: u64) {
+        if place.is_multiple_of(5) && self.rot_snapshot(node, place) {
+            return;
+        }
         let Some((file, contents)) = self.written(node, place) else {
             return;
         };
@@ -227,6 +235,23 @@ impl<S: Subject> World<S> {
         let byte = contents.get(at as usize).copied().unwrap_or_default();
         let bytes = vec![(at, vec![byte ^ (1 << (place % 8))])];
         self.wounds.push(Wound { node, file, bytes });
+    }
+
+    /// Flips a bit of a snapshot, if there is one: it was durable when it got its name.
+    fn rot_snapshot(&mut self, node: usize, place: u64) -> bool {
+        let files = self.machines[node].files.clone();
+        let Some(name) = files
+            .names()
+            .into_iter()
+            .rfind(|name| name.ends_with(".snapshot"))
+        else {
+            return false;
+        };
+        self.damaged[node] = true;
+        self.checks.damaged(node);
+        let length = files.contents(&name).len() as u64;
+        files.flip(&name, (place >> 8) % length.max(1), (place % 8) as u8);
+        true
     }
 
     /// The last sectors that were written are where they do not belong, and zeros where they do.
@@ -290,6 +315,7 @@ impl<S: Subject> World<S> {
         let machine = &mut self.machines[node];
         let seed = machine.random.draw();
         machine.disk = storage::MemoryDisk::new(seed);
+        machine.files = storage::MemoryDisk::new(seed ^ 1);
         machine.disk_id += 1_000;
         machine.boot = 0;
         machine.refuses = None;
@@ -321,8 +347,11 @@ impl<S: Subject> World<S> {
             Mend::Unhang(node) => {
                 let hung = &mut self.machines[node].hung;
                 *hung = hung.saturating_sub(1);
-                if *hung == 0 && self.is_disk_busy(node) {
-                    self.plan_disk(node);
+                if *hung == 0 {
+                    if self.is_disk_busy(node) {
+                        self.plan_disk(node);
+                    }
+                    self.files_work(node);
                 }
             }
             Mend::Room(node) => {
@@ -330,6 +359,7 @@ impl<S: Subject> World<S> {
                 *full = full.saturating_sub(1);
                 if *full == 0 {
                     self.machines[node].disk.limit(None);
+                    self.machines[node].files.limit(None);
                 }
             }
         }
@@ -346,6 +376,7 @@ impl<S: Subject> World<S> {
         self.wounds.clear();
         for machine in &self.machines {
             machine.disk.calm();
+            machine.files.calm();
         }
     }
 }
