@@ -3,6 +3,7 @@
 mod checks;
 mod clock;
 mod digest;
+mod lines;
 mod lockstep;
 mod log_writer;
 mod network;
@@ -21,6 +22,7 @@ mod trace;
 mod world;
 
 pub use checks::{Finding, linearizability};
+pub use lines::{LinePort, line_answer};
 pub use lockstep::Lockstep;
 pub use plan::{Fault, Plan, Planned, Weather, Who};
 pub use queue::Time;
