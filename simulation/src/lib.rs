@@ -3,6 +3,7 @@
 mod checks;
 mod clock;
 mod digest;
+pub mod exhaustive;
 mod lines;
 mod lockstep;
 mod log_writer;
