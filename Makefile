@@ -54,6 +54,10 @@ TARGETS ?= requests peer_frames log_records snapshots configuration
 fuzz: cargo ## Feed made-up bytes to everything that reads bytes, a minute each: SECONDS=60 TARGETS="requests …"
 	@fuzz/run $(or $(SECONDS),60) $(TARGETS)
 
+.PHONY: sabotage
+sabotage: cargo ## Plant each of the classic bugs in a copy: the simulation must find all, or those of a QUARTER
+	@simulation/sabotage/run $(if $(QUARTER),--quarter $(QUARTER))
+
 .PHONY: test
 test: cargo setup-test ## Run every test: examples in docs, then all others, clusters on every engine; ENGINE=memory leaves RocksDB out
 	@case "$(TEST_ENGINES)" in *rocksdb*) \
