@@ -1,6 +1,8 @@
 //! The checker of linearizability, checked: against histories whose verdict is known, and against
 //! a search that tries every order.
 
+#![expect(clippy::unwrap_used, reason = "a test that unwraps asserts")]
+
 use std::time::Duration;
 
 use simulation::Random;
