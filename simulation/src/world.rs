@@ -129,6 +129,8 @@ pub(crate) struct World<S: Subject> {
     ended: bool,
     /// Nodes whose disks may have lost what they held.
     damaged: Vec<bool>,
+    /// Nodes whose disks were replaced: nobody lets them in any more.
+    wiped: Vec<bool>,
     /// Damage that waits for its moment.
     wounds: Vec<strike::Wound>,
 }
@@ -175,6 +177,7 @@ impl<S: Subject> World<S> {
             closing: false,
             ended: false,
             damaged: vec![false; nodes],
+            wiped: vec![false; nodes],
             wounds: Vec::new(),
             now: Time(0),
             queue: Queue::default(),
@@ -436,10 +439,11 @@ impl<S: Subject> World<S> {
         Ok(())
     }
 
-    /// The nodes whose disks were never damaged, with what they have applied.
+    /// The nodes that run and belong to the cluster, with what they have applied. Those that were
+    /// damaged are among them: their peers make good what they lack.
     fn whole_nodes(&self) -> impl Iterator<Item = (usize, Index)> + '_ {
         let machines = self.machines.iter().enumerate();
-        let whole = machines.filter(|(node, _)| !self.damaged[*node]);
+        let whole = machines.filter(|(node, _)| !self.wiped[*node]);
         whole.filter_map(|(node, machine)| {
             let process = machine.process.as_ref()?;
             Some((node, process.group.machine().applied().index))

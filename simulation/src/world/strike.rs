@@ -321,6 +321,7 @@ impl<S: Subject> World<S> {
         machine.refuses = None;
         machine.full = 0;
         self.damaged[node] = true;
+        self.wiped[node] = true;
         self.checks.wiped(node);
         self.later(1_000_000, Mend::Start(node));
     }
