@@ -32,7 +32,7 @@ use crate::engine::{Engine, EngineError};
 use crate::log::{Epoch, GroupId};
 use crate::snapshot::{
     IncomingSnapshot, OutgoingSnapshot, PART, SNAPSHOT, SnapshotError, SnapshotId, SnapshotMeta,
-    SnapshotReader, SnapshotWriter, read_meta,
+    SnapshotReader, SnapshotWriter, WRITING, read_meta,
 };
 
 const LOCK: &str = "lock";
@@ -367,6 +367,15 @@ impl<D: Disk, B: Backend> GroupDirectory<D, B> {
         SnapshotWriter::begin(&self.disk, self.current.group, at, membership)
     }
 
+    /// Removes what an unfinished snapshot has left; none is fine. The next one would replace it, but
+    /// a disk that is full needs the room now. Not while one is being written.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn abandon_snapshot(&self) -> Result<(), DirectoryError> {
+        self.remove_file(WRITING)
+    }
+
     /// Opens a complete snapshot to send it.
     ///
     /// # Errors
@@ -391,18 +400,35 @@ impl<D: Disk, B: Backend> GroupDirectory<D, B> {
     /// The disk failed.
     pub fn incoming(&self, meta: SnapshotMeta) -> Result<IncomingSnapshot<D>, DirectoryError> {
         for id in self.ids(PART)?.into_iter().filter(|id| *id != meta.id) {
-            let name = format!("{id}{PART}");
-            self.disk.remove(&name).map_err(self.failed("tidied"))?;
+            self.remove_file(&format!("{id}{PART}"))?;
         }
         Ok(IncomingSnapshot::open(&self.disk, meta)?)
     }
 
-    /// Removes a complete snapshot; none is fine.
+    /// Removes the parts of snapshots up to `index`: a state machine that stands there needs none of
+    /// them.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn drop_parts(&self, index: u64) -> Result<(), DirectoryError> {
+        let useless = self.ids(PART)?.into_iter().filter(|id| id.index <= index);
+        for id in useless {
+            self.remove_file(&format!("{id}{PART}"))?;
+        }
+        Ok(())
+    }
+
+    /// Removes a snapshot, complete or in part; none is fine.
     ///
     /// # Errors
     /// The disk failed.
     pub fn remove_snapshot(&self, id: SnapshotId) -> Result<(), DirectoryError> {
-        match self.disk.remove(&id.file()) {
+        self.remove_file(&id.file())?;
+        self.remove_file(&format!("{id}{PART}"))
+    }
+
+    fn remove_file(&self, name: &str) -> Result<(), DirectoryError> {
+        match self.disk.remove(name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(self.failed("tidied")(error))
             }

@@ -27,6 +27,7 @@ pub use writer::{RowBuffer, SnapshotWriter};
 
 pub(crate) use incoming::PART;
 pub(crate) use reader::read_meta;
+pub(crate) use writer::WRITING;
 
 use std::fmt;
 use std::io;

@@ -345,6 +345,46 @@ fn a_newer_offer_drops_the_part_of_an_older_one() {
     }
 }
 
+fn endings(disk: &MemoryDisk, ending: &str) -> usize {
+    let names = disk.names();
+    names.iter().filter(|name| name.ends_with(ending)).count()
+}
+
+#[test]
+fn what_is_of_no_use_any_more_is_removed_in_part_too() {
+    let (from, to) = (MemoryDisk::new(1), MemoryDisk::new(2));
+    let (sender, receiver) = (open_memory(&from).unwrap(), open(&to).unwrap());
+    let id = snapshot(&sender, 5).unwrap();
+    let meta = sender.meta(id).unwrap();
+    drop(receiver.incoming(meta.clone()).unwrap());
+    receiver.remove_snapshot(id).unwrap();
+    assert_eq!(endings(&to, ".part"), 0);
+
+    drop(receiver.incoming(meta).unwrap());
+    receiver.drop_parts(id.index - 1).unwrap();
+    assert_eq!(endings(&to, ".part"), 1, "it may still be of use");
+    receiver.drop_parts(id.index).unwrap();
+    assert_eq!(endings(&to, ".part"), 0);
+}
+
+#[test]
+fn an_abandoned_snapshot_gives_its_room_back() {
+    let disk = MemoryDisk::new(1);
+    let directory = open_memory(&disk).unwrap();
+    let kept = snapshot(&directory, 1).unwrap();
+    let at = (2, Epoch { round: 1, node: 0 });
+    let mut writer = directory.begin_snapshot(at, Bytes::new()).unwrap();
+    disk.limit(Some(10_000));
+    let key = [7; 300_000];
+    writer.row(&key, &[]).unwrap_err();
+    drop(writer);
+    assert_eq!(endings(&disk, ".tmp"), 1);
+    directory.abandon_snapshot().unwrap();
+    directory.abandon_snapshot().unwrap();
+    assert_eq!(endings(&disk, ".tmp"), 0);
+    assert_eq!(directory.snapshots().unwrap(), [kept]);
+}
+
 #[test]
 fn a_directory_of_another_engine_says_so_and_stops() {
     let disk = MemoryDisk::new(1);

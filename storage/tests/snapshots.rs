@@ -478,6 +478,28 @@ fn a_failed_sync_of_a_part_is_not_healed_by_opening_it_again() {
     }
 }
 
+#[test]
+fn a_part_that_cannot_be_synced_when_it_is_opened_begins_anew() {
+    let disk = MemoryDisk::new(1);
+    let meta = write(&disk, &some_rows());
+    let pieces = pieces(&disk, meta.id, 1 << 20);
+    for seed in 0..20 {
+        let to = MemoryDisk::new(seed);
+        let mut incoming = IncomingSnapshot::open(&to, meta.clone()).unwrap();
+        store_all(&mut incoming, &pieces);
+        // Only the page cache has it.
+        to.kill();
+        to.fail_sync(0);
+        IncomingSnapshot::open(&to, meta.clone()).unwrap_err();
+        let mut incoming = IncomingSnapshot::open(&to, meta.clone()).unwrap();
+        assert_eq!(incoming.received(), 0, "what the disk never got counts");
+        store_all(&mut incoming, &pieces);
+        incoming.finish(&to).unwrap();
+        to.crash();
+        assert!(read(&to, meta.id).unwrap() == some_rows(), "seed {seed}");
+    }
+}
+
 /// A file as somebody else left it.
 fn put_file(disk: &MemoryDisk, name: &str, bytes: &[u8]) {
     use storage::{Disk, DiskFile};

@@ -46,7 +46,7 @@ impl<D: Disk> IncomingSnapshot<D> {
         let end = file.len().map_err(failed)?.min(meta.bytes);
         let check = check_up_to(&file, end).map_err(failed)?;
         // What was found may be in the page cache only.
-        file.sync_data().map_err(failed)?;
+        sync_or_spoil(&file).map_err(failed)?;
         disk.sync_dir().map_err(failed)?;
         let mut incoming = IncomingSnapshot {
             file,
@@ -125,14 +125,8 @@ impl<D: Disk> IncomingSnapshot<D> {
     /// # Errors
     /// The disk failed.
     pub fn sync(&mut self) -> Result<(), SnapshotError> {
-        if let Err(source) = self.file.sync_data() {
-            // Nobody knows any more what of it is on the disk, and reading would show the page
-            // cache: without a header, the next one begins anew. If that fails too, no worse.
-            let _ = self
-                .file
-                .write_at(&mut [IoSlice::new(&[0; HEADER_BYTES])], 0);
-            return Err(SnapshotError::io("received", &self.name, source));
-        }
+        sync_or_spoil(&self.file)
+            .map_err(|source| SnapshotError::io("received", &self.name, source))?;
         // Only whole chunks are found again after a crash.
         self.synced = self.check.good();
         Ok(())
@@ -192,6 +186,17 @@ impl<D: Disk> IncomingSnapshot<D> {
         }
         self.synced = self.synced.min(self.check.offset());
     }
+}
+
+/// Syncs a part. If that fails nobody knows any more what of it is on the disk, and reading would
+/// show the page cache: without a header, the next one begins anew.
+fn sync_or_spoil<F: DiskFile>(file: &F) -> io::Result<()> {
+    let synced = file.sync_data();
+    if synced.is_err() {
+        // If that fails too, no worse.
+        let _ = file.write_at(&mut [IoSlice::new(&[0; HEADER_BYTES])], 0);
+    }
+    synced
 }
 
 fn fits(header: &Header, meta: &SnapshotMeta) -> bool {
