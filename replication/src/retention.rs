@@ -5,9 +5,12 @@
 //! the state machine; that the host says ([`durable`](Replica::durable)). It is kept above a
 //! snapshot that is being sent, whatever its size: purging it would make the snapshot worthless.
 //! For a follower that lags it is kept as far as a number of bytes goes; beyond that a snapshot is
-//! cheaper. When too much of it is not durable in the state machine, or nothing has happened for a
-//! while, the host is asked to persist ([`SnapshotTask::Persist`]): so a busy group's log is
-//! bounded, and an idle group's is empty.
+//! cheaper. One that has just installed a snapshot lags by all that was written while it travelled:
+//! for it the log is kept as long as it gets on ([`CatchingUp`]), or it would be sent one snapshot
+//! after the other. A node that does not lead keeps a part of what a leader would for one that lags:
+//! it may lead next. When too much of the log is not durable in the state machine, or nothing
+//! has happened for a while, the host is asked to persist ([`SnapshotTask::Persist`]): so a busy
+//! group's log is bounded, and an idle group's is empty.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,6 +26,9 @@ const RECORD_BYTES: u64 = 48;
 const GRAIN_BYTES: u64 = 64 << 10;
 /// How much is purged at once at least, while the group is busy: each purge is a record itself.
 const PURGE_BYTES: u64 = 1 << 20;
+/// What part of the bytes that are kept for a follower that lags is kept by those who do not lead:
+/// who lags when the leadership changes lags by little.
+const SPARE: u64 = 8;
 /// Without a write for this long a group is not busy.
 const QUIET: Micros = Micros::from_millis(1_000);
 /// How often all this is looked at.
@@ -34,11 +40,24 @@ pub(crate) struct Retention {
     pub(crate) size: LogSize,
     /// When each peer was last heard of.
     seen: BTreeMap<NodeId, Micros>,
+    /// Peers that have installed a snapshot and lack what was written meanwhile.
+    pub(crate) catching_up: BTreeMap<NodeId, CatchingUp>,
     /// When the log last grew.
     written_at: Micros,
     looked_at: Micros,
     /// The log's size when the host was last asked to persist, until it has.
     asked: Option<u64>,
+}
+
+/// A peer on its way from a snapshot to the end of the log.
+#[derive(Debug)]
+pub(crate) struct CatchingUp {
+    /// Up to where it holds the log.
+    matched: Index,
+    /// When it last got on.
+    at: Micros,
+    /// More than this it must not lack, in bytes: it loses ground, and another snapshot is cheaper.
+    most: u64,
 }
 
 impl Retention {
@@ -79,6 +98,17 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
     #[must_use]
     pub fn log_bytes_not_durable(&self) -> u64 {
         self.retention.size.above(self.durable)
+    }
+
+    /// A snapshot up to `index` is installed at `peer`.
+    pub(crate) fn catches_up(&mut self, now: Micros, peer: NodeId, index: Index) {
+        let lacks = self.retention.size.above(index);
+        let catching_up = CatchingUp {
+            matched: index,
+            at: now,
+            most: lacks.saturating_mul(2).max(self.config.log.kept_bytes),
+        };
+        self.retention.catching_up.insert(peer, catching_up);
     }
 
     pub(crate) fn log_written(&mut self, now: Micros, ops: &[LogOp]) {
@@ -129,8 +159,12 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         let unasked = retention.asked != Some(retention.size.total);
         let persist = (self.applied > self.durable && unasked)
             .then_some(retention.written_at + self.config.log.persist_idle_after);
+        let quiet = match self.leads() {
+            true => QUIET,
+            false => self.config.log.kept_for,
+        };
         let purge = (self.durable > retention.size.purged_to)
-            .then_some((retention.written_at + QUIET).max(retention.looked_at + EVERY));
+            .then_some((retention.written_at + quiet).max(retention.looked_at + EVERY));
         persist.into_iter().chain(purge).min()
     }
 
@@ -156,7 +190,16 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         let pinned = self.outgoing.pinned(status.purged);
         let mut upto = self.durable.min(pinned.unwrap_or(self.durable));
         let config = self.config.log;
+        let young = self.leads() && now.since(self.leadership_since) < QUIET;
+        let idle = now.since(self.retention.written_at) >= config.kept_for;
+        if young || (!self.leads() && !idle) {
+            // Whoever leads next is asked for what others lack, and learns only then who lacks what.
+            let spare = config.kept_bytes / SPARE;
+            upto = upto.min(self.retention.size.all_but(spare));
+        }
         for peer in &status.peers {
+            let catching_up = self.catching_up_from(now, peer.node, peer.matched);
+            upto = upto.min(catching_up.unwrap_or(upto));
             let since = self.leadership_since;
             let seen = self.retention.seen.entry(peer.node).or_insert(since);
             if peer.active {
@@ -169,6 +212,26 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             }
         }
         upto
+    }
+
+    /// Up to where the log may be purged for a peer that catches up after a snapshot.
+    fn catching_up_from(&mut self, now: Micros, peer: NodeId, matched: Index) -> Option<Index> {
+        let Retention {
+            catching_up, size, ..
+        } = &mut self.retention;
+        let one = catching_up.get_mut(&peer)?;
+        if matched > one.matched {
+            (one.matched, one.at) = (matched, now);
+        }
+        let lacks = size.above(one.matched);
+        // What it holds by its own word is spared like any other's.
+        let near = matched >= one.matched && lacks <= self.config.log.kept_bytes;
+        let stalls = now.since(one.at) >= self.config.snapshots.patience;
+        if near || stalls || lacks > one.most {
+            catching_up.remove(&peer);
+            return None;
+        }
+        Some(one.matched)
     }
 }
 
@@ -227,6 +290,14 @@ impl LogSize {
         self.total - self.count(index)
     }
 
+    /// Above which index the last `bytes` stand; a grain more at most.
+    fn all_but(&self, bytes: u64) -> Index {
+        let before = self.total.saturating_sub(bytes);
+        let at = self.marks.partition_point(|(_, upto)| *upto <= before);
+        let mark = at.checked_sub(1).and_then(|at| self.marks.get(at));
+        mark.map_or(self.purged_to, |(index, _)| *index)
+    }
+
     fn count(&self, index: Index) -> u64 {
         if index >= self.last {
             return self.total;
@@ -272,6 +343,17 @@ mod tests {
         size.put(Index(9), GRAIN_BYTES);
         size.put(Index(8), GRAIN_BYTES);
         assert_eq!(grains(size.above(Index(3))), 5, "8 was written again");
+    }
+
+    #[test]
+    fn the_last_bytes_are_found() {
+        let mut size = size();
+        assert_eq!(size.all_but(3 * GRAIN_BYTES), Index(7));
+        assert_eq!(size.all_but(3 * GRAIN_BYTES - 1), Index(7));
+        assert_eq!(size.all_but(99 * GRAIN_BYTES), Index(0));
+        assert_eq!(size.all_but(0), Index(10));
+        size.purge_to(Index(4));
+        assert_eq!(size.all_but(99 * GRAIN_BYTES), Index(4));
     }
 
     #[test]

@@ -256,6 +256,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         match end {
             SnapshotEnd::Installed => {
                 self.outgoing.needs.remove(&from);
+                self.catches_up(now, from, index);
                 self.end_sending(now, from, index, SnapshotOutcome::Installed);
             }
             SnapshotEnd::Unwanted { at_least } => {
@@ -265,7 +266,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             SnapshotEnd::Corrupt => {
                 let task = SnapshotTask::Suspect { id };
                 self.actions.push_back(Action::Snapshot(task));
-                self.hold_off(from, now + self.config.snapshots.patience);
+                self.hold_off(from, now + self.config.snapshots.ask_again);
                 self.end_sending(now, from, index, SnapshotOutcome::Failed);
             }
             SnapshotEnd::Failed => {
@@ -315,6 +316,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
     pub(crate) fn abandon_sending(&mut self) {
         let peers = std::mem::take(&mut self.outgoing.peers);
         self.outgoing.needs.clear();
+        self.retention.catching_up.clear();
         self.outgoing.not_before.clear();
         for (to, sending) in peers {
             if let Stage::Offered(Pulled { meta, .. }) = sending.stage {

@@ -128,6 +128,8 @@ pub(crate) struct World {
     pub(crate) sent: BTreeMap<SnapshotId, u64>,
     /// How many pieces are still to be damaged on their way.
     pub(crate) damages: u32,
+    /// This node hears one message with entries in so many milliseconds.
+    pub(crate) slow: Option<(NodeId, u64)>,
     /// Snapshots as they were written.
     originals: BTreeMap<SnapshotId, Vec<u8>>,
     /// Whether each piece is compared with them before it is stored.
@@ -152,6 +154,7 @@ impl World {
             answers: BTreeMap::new(),
             sent: BTreeMap::new(),
             damages: 0,
+            slow: None,
             originals: BTreeMap::new(),
             checks_pieces: false,
         };
@@ -266,7 +269,18 @@ impl World {
     pub(crate) fn run(&mut self, ms: u64) {
         for _ in 0..ms {
             self.now = self.now + Micros(1_000);
+            let mut heard = false;
             for (from, to, message) in std::mem::take(&mut self.net) {
+                if let (Some((slow, every)), Message::Consensus(_)) = (self.slow, &message)
+                    && slow == to
+                    && message.payload_bytes() > 0
+                {
+                    if heard || !(self.now.0 / 1_000).is_multiple_of(every) {
+                        self.net.push_back((from, to, message));
+                        continue;
+                    }
+                    heard = true;
+                }
                 let wall = Millis(1_000_000 + self.now.0 / 1_000);
                 let now = self.now;
                 if self.cut.contains(&(from.min(to), from.max(to))) {
