@@ -20,8 +20,9 @@ mod pointer;
 
 pub use pointer::Current;
 
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
@@ -268,7 +269,13 @@ impl<D: Disk, B: Backend> GroupDirectory<D, B> {
     /// The engine failed; or that snapshot is damaged, and an older one would lack what the log has
     /// let go.
     pub fn open_engine(&self) -> Result<(B::Engine, Option<SnapshotId>), DirectoryError> {
-        let mut engine = self.backend.open(&self.engine_path(self.current.number))?;
+        let path = self.engine_path(self.current.number);
+        let mut engine = self.backend.open(&path)?;
+        // It may be new, and what it says it keeps must outlast the power.
+        settle(&path).map_err(self.failed("given an engine"))?;
+        self.disk
+            .sync_dir()
+            .map_err(self.failed("given an engine"))?;
         if self.backend.keeps() {
             return Ok((engine, None));
         }
@@ -310,7 +317,8 @@ impl<D: Disk, B: Backend> GroupDirectory<D, B> {
             }
         };
         let failed = self.failed("given its new engine");
-        // The engine's directory must be there before the name that points to it.
+        // The engine's directory must be there, with all it holds, before the name that points to it.
+        settle(&path).map_err(&failed)?;
         self.disk.sync_dir().map_err(&failed)?;
         let current = Current {
             number,
@@ -434,6 +442,15 @@ impl<D: Disk, B: Backend> GroupDirectory<D, B> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Makes the names durable that an engine has made in its own directory: what is below them the engine
+/// syncs itself. One without a directory is fine.
+fn settle(engine: &Path) -> io::Result<()> {
+    match fs::File::open(engine) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        directory => directory?.sync_all(),
     }
 }
 
