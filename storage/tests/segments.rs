@@ -371,9 +371,7 @@ fn a_last_segment_that_is_cut_off_damages_every_group_until_made_up_for() {
         (2..=6).for_each(|index| write(&mut log, A, [put(index, vec![0; 500])]));
         drop(log);
         let name = segment_names(&disk).pop().unwrap();
-        let disk = copied(&disk, |copied| {
-            (copied == name).then_some(keep).unwrap_or(u64::MAX)
-        });
+        let disk = copied(&disk, |copied| if copied == name { keep } else { u64::MAX });
         if keep < 4_096 {
             let refused = SegmentedLog::open(disk, options());
             assert!(matches!(refused, Err(LogError::Corrupt { .. })), "{keep}");
