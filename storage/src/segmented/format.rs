@@ -26,6 +26,8 @@ pub(super) const DATA_START: u64 = 4096;
 pub(super) const BATCH_HEADER: u64 = 40;
 /// The length of a record's header.
 pub(super) const RECORD_HEADER: u64 = 56;
+/// No batch's number comes near this.
+const NUMBERS_MAX: u64 = 1 << 62;
 /// The longest payload of a record.
 pub(super) const PAYLOAD_MAX: usize = 1 << 30;
 
@@ -143,6 +145,11 @@ impl SegmentHeader {
             return Err(BadSegment::Damaged(
                 "its header's checksum or number is wrong",
             ));
+        }
+        // Batches are numbered from 1, and nobody writes so many that counting on would overflow.
+        let numbered = header.required < header.first && header.first <= NUMBERS_MAX;
+        if !numbered || header.id == u32::MAX {
+            return Err(BadSegment::Damaged("its header says what cannot be"));
         }
         Ok(header)
     }
@@ -467,6 +474,19 @@ mod tests {
             let mut block = HEADER.encode();
             block[bit / 8] ^= 1 << (bit % 8);
             assert!(SegmentHeader::decode(&block, 7).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_segment_header_that_cannot_be_is_refused_though_its_checksum_is_right() {
+        let first = |first| SegmentHeader { first, ..HEADER };
+        let last = SegmentHeader {
+            id: u32::MAX,
+            ..HEADER
+        };
+        for header in [first(0), first(41), first(u64::MAX), last] {
+            let decoded = SegmentHeader::decode(&header.encode(), header.id);
+            assert!(matches!(decoded, Err(BadSegment::Damaged(_))), "{header:?}");
         }
     }
 

@@ -38,6 +38,13 @@ fn read_exactly<F: DiskFile>(
     offset: u64,
     length: usize,
 ) -> Result<Vec<u8>, SnapshotError> {
+    let end = file
+        .len()
+        .map_err(|source| SnapshotError::io("read", name, source))?;
+    // Before room is made for what may be a damaged number.
+    if end.saturating_sub(offset) < length as u64 {
+        return Err(corrupt(name, end, "it ends too early"));
+    }
     let mut bytes = vec![0; length];
     let found = file
         .read_at(&mut bytes, offset)
@@ -266,10 +273,6 @@ impl<D: Disk> SnapshotReader<D> {
             length as usize
         };
         let offset = offset + HEAD_BYTES as u64;
-        // Before room is made for what may be a damaged number.
-        if self.length.saturating_sub(offset) < length as u64 {
-            return Err(corrupt(&self.name, offset, "it ends too early"));
-        }
         self.chunk = read_exactly(&self.file, &self.name, offset, length)?;
         self.given = 0;
         for bytes in [&head, &self.chunk] {
