@@ -18,6 +18,9 @@ use storage::{
 
 use crate::directory::{Directory, DirectoryError};
 
+/// How much of a snapshot is read at once.
+const READ_BYTES: usize = 1 << 20;
+
 /// What a node's directory holds.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -29,8 +32,11 @@ pub(crate) struct Report {
     engine: String,
     segments: Vec<Segment>,
     groups: Vec<Group>,
-    /// Where the disk does not hold what was written, and what cannot be read at all.
+    /// Where the disk does not hold what was written, and what cannot be read at all; each with what
+    /// to do about it.
     damage: Vec<String>,
+    /// What looks like damage and is none.
+    notes: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -83,6 +89,7 @@ pub(crate) fn inspect(path: &Path) -> Result<Report, DirectoryError> {
         segments: Vec::new(),
         groups: Vec::new(),
         damage: Vec::new(),
+        notes: Vec::new(),
     };
     let log = open(&directory.log()).and_then(|disk| {
         let read = SegmentedLog::inspect(&disk);
@@ -116,7 +123,12 @@ impl Report {
                 first_batch: segment.first_batch,
             })
             .collect();
-        self.damage.extend(log.damage.iter().filter_map(describe));
+        for damage in &log.damage {
+            match describe(damage) {
+                (true, text) => self.damage.push(text),
+                (false, text) => self.notes.push(text),
+            }
+        }
         for (group, log) in &log.groups {
             let found = self.group(directory, *group, log);
             self.groups.push(found);
@@ -155,9 +167,10 @@ impl Report {
             other => Err(format!("this binary was built without the engine {other}")),
         };
         match files {
-            Ok((snapshots, applied)) => {
-                found.snapshots = snapshots;
-                found.applied = Some(applied.index.0);
+            Ok(files) => {
+                found.snapshots = files.snapshots;
+                found.applied = files.applied.map(|applied| applied.index.0);
+                self.damage.extend(files.damage);
             }
             Err(error) => self.damage.push(error),
         }
@@ -165,31 +178,50 @@ impl Report {
     }
 }
 
-/// The complete snapshots of a group, and how far its engine has applied.
-fn files<B: Backend>(
-    path: &Path,
-    group: GroupId,
-    backend: B,
-) -> Result<(Vec<Snapshot>, Position), String> {
-    let opened = GroupDirectory::open(open(path)?, path, group, backend);
-    let files = opened.map_err(|error| error.to_string())?;
-    let ids = files.snapshots().map_err(|error| error.to_string())?;
-    let mut snapshots = Vec::new();
-    for id in ids {
-        let meta = files.meta(id).map_err(|error| error.to_string())?;
-        snapshots.push(Snapshot {
-            file: id.file(),
-            index: id.index,
-            bytes: meta.bytes,
-        });
-    }
-    let (engine, _) = files.open_engine().map_err(|error| error.to_string())?;
-    let keys = Keyspace::open(engine).map_err(|error| error.to_string())?;
-    Ok((snapshots, keys.applied()))
+/// What a group's directory holds.
+#[derive(Default)]
+struct Files {
+    snapshots: Vec<Snapshot>,
+    applied: Option<Position>,
+    damage: Vec<String>,
 }
 
-/// Damage in a sentence; none for a torn tail, of which nobody was told that it is there.
-fn describe(damage: &Damage) -> Option<String> {
+/// Reads every snapshot to its end, and asks the engine how far it has applied.
+fn files<B: Backend>(path: &Path, group: GroupId, backend: B) -> Result<Files, String> {
+    let opened = GroupDirectory::open(open(path)?, path, group, backend);
+    let directory = opened.map_err(|error| error.to_string())?;
+    let ids = directory.snapshots().map_err(|error| error.to_string())?;
+    let mut files = Files::default();
+    for id in ids {
+        let whole = directory.meta(id).and_then(|meta| {
+            let mut rows = directory.rows(id)?;
+            while rows.next_rows(READ_BYTES, &mut |_, _| {})? {}
+            Ok(meta)
+        });
+        match whole {
+            Ok(meta) => files.snapshots.push(Snapshot {
+                file: id.file(),
+                index: id.index,
+                bytes: meta.bytes,
+            }),
+            Err(error) => files.damage.push(error.to_string()),
+        }
+    }
+    let applied = directory
+        .open_engine()
+        .map_err(|error| error.to_string())
+        .and_then(|(engine, _)| Keyspace::open(engine).map_err(|error| error.to_string()));
+    match applied {
+        Ok(keys) => files.applied = Some(keys.applied()),
+        // A snapshot that the engine starts from was complained of before.
+        Err(error) if files.damage.contains(&error) => {}
+        Err(error) => files.damage.push(error),
+    }
+    Ok(files)
+}
+
+/// A sentence, and whether it is about damage: the end of a write of which nobody was told is none.
+fn describe(damage: &Damage) -> (bool, String) {
     let Damage {
         file,
         offset,
@@ -197,20 +229,30 @@ fn describe(damage: &Damage) -> Option<String> {
         loss,
         ..
     } = damage;
-    let place = format!("{file} at byte {offset}, {bytes} bytes");
-    match loss {
-        Loss::TornTail => None,
-        Loss::Payload { group, index: 0 } => Some(format!("{place}: the hard state of {group}")),
-        Loss::Payload { group, index } => Some(format!("{place}: entry {index} of {group}")),
-        Loss::Unknown { groups: None } => Some(format!("{place}: anything of any group")),
+    let lost = match loss {
+        Loss::TornTail => {
+            let text = format!(
+                "{file} at byte {offset}, {bytes} bytes: the end of a write that a crash \
+                 interrupted; nobody was told that it is there, and the next start cuts it"
+            );
+            return (false, text);
+        }
+        Loss::Payload { group, index: 0 } => format!("the hard state of {group}"),
+        Loss::Payload { group, index } => format!("entry {index} of {group}"),
         Loss::Unknown {
             groups: Some(groups),
-        } => {
+        } if !groups.is_empty() => {
             let groups: Vec<_> = groups.iter().map(ToString::to_string).collect();
-            Some(format!("{place}: anything of {}", groups.join(", ")))
+            format!("anything of {}", groups.join(", "))
         }
-        _ => Some(place),
-    }
+        _ => "anything of any group".to_owned(),
+    };
+    let text = format!(
+        "{file} at byte {offset}, {bytes} bytes do not read as they were written: {lost} may be \
+         lost. Start the node while the others are up: it neither votes nor leads until they have \
+         repaired it"
+    );
+    (true, text)
 }
 
 impl fmt::Display for Report {
@@ -245,6 +287,9 @@ impl fmt::Display for Report {
                 let Snapshot { file, index, bytes } = snapshot;
                 writeln!(f, "  snapshot to {index}, {bytes} bytes: {file}")?;
             }
+        }
+        for note in &self.notes {
+            writeln!(f, "{note}")?;
         }
         match self.damage.as_slice() {
             [] => write!(f, "no damage"),

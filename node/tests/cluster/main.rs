@@ -6,6 +6,7 @@
 
 mod auth;
 mod clients;
+mod damage;
 mod expiry;
 mod faults;
 mod hostile;

@@ -14,7 +14,7 @@ const KEYS: usize = 20_000;
 const FEW_KEYS: usize = 5_000;
 
 /// As many kilobytes, through the leader.
-fn write(cluster: &mut Cluster, keys: usize, value: &str) {
+pub(crate) fn write(cluster: &mut Cluster, keys: usize, value: &str) {
     let leader = cluster.leader();
     let mut client = cluster.connect(leader);
     for first in (0..keys).step_by(1000) {
@@ -27,25 +27,25 @@ fn write(cluster: &mut Cluster, keys: usize, value: &str) {
     }
 }
 
-fn assert_written(cluster: &Cluster, nth: usize, keys: usize, value: &str) {
+pub(crate) fn assert_written(cluster: &Cluster, nth: usize, keys: usize, value: &str) {
     let mut client = cluster.connect(nth);
     for n in (0..keys).step_by(999) {
         assert_eq!(client.call(["GET", &format!("key:{n}")]), value);
     }
 }
 
-fn number(status: &Value, what: &str) -> u64 {
+pub(crate) fn number(status: &Value, what: &str) -> u64 {
     status["groups"][0][what].as_u64().expect("a number")
 }
 
 /// Waits until a node's log no longer begins at its beginning.
-fn wait_for_purge(cluster: &mut Cluster, nth: usize) {
+pub(crate) fn wait_for_purge(cluster: &mut Cluster, nth: usize) {
     cluster.wait("the log to be purged", |cluster| {
         (number(&cluster.status(nth), "purged") > 0).then_some(())
     });
 }
 
-fn inspect(cluster: &Cluster, nth: usize, more: &[&str]) -> (Output, String) {
+pub(crate) fn inspect(cluster: &Cluster, nth: usize, more: &[&str]) -> (Output, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_lockstep"))
         .arg("inspect")
         .arg(cluster.data(nth))

@@ -18,6 +18,7 @@ pub(crate) mod watch;
 
 use std::{
     path::{Path, PathBuf},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -173,6 +174,11 @@ impl Cluster {
         self.ports.nth(NODES + nth)
     }
 
+    /// A port that no node of this cluster uses.
+    pub(crate) fn spare_port(&self, nth: usize) -> u16 {
+        self.ports.nth(3 * NODES + nth)
+    }
+
     /// The port for `/metrics` and `/status`.
     pub(crate) fn admin_port(&self, nth: usize) -> u16 {
         self.ports.nth(2 * NODES + nth)
@@ -239,9 +245,14 @@ impl Cluster {
 
     /// What a node's `/status` says.
     pub(crate) fn status(&self, nth: usize) -> Value {
+        self.try_status(nth).expect("/status answers")
+    }
+
+    /// What a node's `/status` says, if it answers.
+    pub(crate) fn try_status(&self, nth: usize) -> Option<Value> {
         self.assert_lockstep();
-        let body = client::http_get(self.admin_port(nth), "/status").expect("/status answers");
-        serde_json::from_str(&body).expect("/status is JSON")
+        let body = client::http_get(self.admin_port(nth), "/status").ok()?;
+        Some(serde_json::from_str(&body).expect("/status is JSON"))
     }
 
     /// The sum of a node's metrics whose names `which` chooses, over all their labels.
@@ -295,6 +306,56 @@ impl Cluster {
     }
 
     fn spawn(&self, nth: usize) -> Process {
+        let binary = Path::new(env!("CARGO_BIN_EXE_lockstep"));
+        self.spawn_as(nth, binary, &self.arguments(nth, &[]))
+    }
+
+    fn spawn_as(&self, nth: usize, program: &Path, arguments: &[String]) -> Process {
+        let password = self.options.requirepass.as_deref();
+        let environment = password.map(|password| ("LOCKSTEP_REQUIREPASS", password));
+        Process::start(program, arguments, environment, &self.log_path(nth))
+    }
+
+    /// Starts a node on the directory that it had, as the last words of another command.
+    pub(crate) fn restart_under(&mut self, nth: usize, command: &[&str]) {
+        self.assert_lockstep();
+        self.nodes[nth] = None;
+        let (program, before) = command.split_first().expect("a command");
+        let mut arguments: Vec<String> = before.iter().map(|&word| word.to_owned()).collect();
+        arguments.push(env!("CARGO_BIN_EXE_lockstep").to_owned());
+        arguments.extend(self.arguments(nth, &[]));
+        self.nodes[nth] = Some(self.spawn_as(nth, Path::new(program), &arguments));
+    }
+
+    /// Starts a node that should not start, with some settings other than its own, and gives back
+    /// its exit code and what it says.
+    pub(crate) fn start_in_vain(&self, nth: usize, other: &[(&str, &str)]) -> (i32, String) {
+        let output = Command::new("timeout")
+            .arg(PATIENCE.as_secs().to_string())
+            .arg(env!("CARGO_BIN_EXE_lockstep"))
+            .args(self.arguments(nth, other))
+            .output()
+            .expect("the binary runs");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        (output.status.code().unwrap_or(-1), said)
+    }
+
+    /// Whether a node has ended by itself.
+    pub(crate) fn has_ended(&mut self, nth: usize) -> bool {
+        self.node_mut(nth).has_ended()
+    }
+
+    /// Waits until a node has ended by itself.
+    pub(crate) fn wait_until_ended(&mut self, nth: usize) {
+        self.wait("the node to end by itself", |cluster| {
+            cluster.has_ended(nth).then_some(())
+        });
+        self.nodes[nth] = None;
+    }
+
+    /// The command line of a node, with some settings other than its own.
+    fn arguments(&self, nth: usize, other: &[(&str, &str)]) -> Vec<String> {
         let address = |port: u16| format!("127.0.0.1:{port}");
         let peers: Vec<String> = (0..NODES)
             .map(|nth| {
@@ -305,6 +366,8 @@ impl Cluster {
         let directory = self.data(nth);
         let mut arguments = vec!["start".to_owned()];
         let mut set = |name: &str, value: &str| {
+            let other = other.iter().find(|(key, _)| *key == name);
+            let value = other.map_or(value, |(_, value)| value);
             arguments.extend([format!("--{name}"), value.to_owned()]);
         };
         set("node", &(nth + 1).to_string());
@@ -319,18 +382,9 @@ impl Cluster {
         set("peer-listen", &address(self.peer_port(nth)));
         set("admin-listen", &address(self.admin_port(nth)));
         set("peers", &peers.join(","));
-        set(
-            "cluster-enabled",
-            if self.options.cluster_enabled {
-                "yes"
-            } else {
-                "no"
-            },
-        );
-        let password = self.options.requirepass.as_deref();
-        let environment = password.map(|password| ("LOCKSTEP_REQUIREPASS", password));
-        let binary = Path::new(env!("CARGO_BIN_EXE_lockstep"));
-        Process::start(binary, &arguments, environment, &self.log_path(nth))
+        let cluster = self.options.cluster_enabled;
+        set("cluster-enabled", if cluster { "yes" } else { "no" });
+        arguments
     }
 }
 

@@ -60,6 +60,11 @@ impl Process {
         }
     }
 
+    /// Whether the process has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child's status").is_some()
+    }
+
     /// SIGKILL, and no waiting.
     pub(crate) fn kill_without_waiting(&self) {
         let _ = kill_process(self.pid(), Signal::KILL);
@@ -111,6 +116,15 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // A tracer that is killed lets go of what it traces.
+        let id = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        let children = children.unwrap_or_default();
+        for child in children.split_whitespace().filter_map(|id| id.parse().ok()) {
+            if let Some(child) = Pid::from_raw(child) {
+                let _ = kill_process(child, Signal::KILL);
+            }
+        }
         drop(self.child.kill());
         drop(self.child.wait());
     }
