@@ -135,17 +135,6 @@ impl Raft {
         self.vouched = self.vouched.map(|vouched| vouched.max(index));
     }
 
-    /// A damaged log is made good: what no leader has confirmed goes.
-    fn make_good(&mut self) {
-        let Some(from) = self.vouched.take().map(Index::next) else {
-            return;
-        };
-        if from <= self.log.last().index {
-            self.log.truncate_from(from);
-            self.stage(LogOp::TruncateFrom(from));
-        }
-    }
-
     /// Whether an append would change what is committed, or what this term's leader has said
     /// before.
     fn contradicts_settled(&self, prev: Position, entries: &[Entry]) -> bool {
@@ -244,7 +233,9 @@ impl Raft {
         // has committed an entry of it, what is committed up to there is everything, and it is here.
         let settled = self.commit_index.min(matched);
         if self.vouched.is_some() && self.log.epoch(settled) == Some(Epoch::term(self.hard.term)) {
-            self.make_good();
+            // Where that entry was put, everything went that no leader had confirmed: no entry that
+            // was found at the start is of this term.
+            self.vouched = None;
         }
         let State::Follower(following) = &mut self.state else {
             return;

@@ -13,9 +13,8 @@
 //!
 //! Nor does such a log keep what logs promise each other (§5.3): where the write is lost that had
 //! truncated an entry, that entry stands there again, between others that agree with the leader's.
-//! So of a damaged log only what is applied counts, and what a leader has sent since entry by entry;
-//! what none of them confirms goes when the log is made good. Until then it stays: it may be all
-//! that is left.
+//! So of a damaged log only what is applied counts, and what a leader has sent since entry by entry.
+//! The rest stays until then: it may be all that is left.
 //!
 //! A hard state that cannot be read, or lies behind the log that was written after it, is lost:
 //! whom this node voted for is unknown, so it does not vote again. That is written down, or a

@@ -312,20 +312,6 @@ fn s5_3_a_damaged_log_matches_as_far_as_a_leader_has_confirmed_it() {
     assert_eq!(world.terms(n(2)), [1, 2, 2, 5]);
 }
 
-/// What no leader has confirmed does not outlive the damage.
-#[test]
-fn s5_3_a_damaged_log_is_made_good_without_what_was_never_confirmed() {
-    let mut world = World::with_logs(&[&[1, 5], &[1, 5, 1], &[1, 5]], 5);
-    world.crash(n(2), 0);
-    world.start_damaged(n(2), true);
-    world.persist(n(2), 9);
-    world.hand(n(1), n(2), append(6, at(0, 0), &[(1, 1), (2, 5)], 2));
-    assert_eq!(world.terms(n(2)), [1, 5, 1]);
-    world.elect(n(1));
-    world.settle();
-    assert_eq!(world.terms(n(2)), world.terms(n(1)));
-}
-
 /// Figure 7: whatever the followers' logs look like, the leader makes them its own.
 #[test]
 fn figure_7_the_leader_makes_every_log_its_own() {
