@@ -112,8 +112,8 @@ impl Pass {
 
     fn answer(self, answer: &mut dyn FnMut(LongId, &[u8])) -> Option<Vec<DatabaseStatistics>> {
         match self.goal {
-            Goal::Keys(id, gathered) => {
-                answer(id, &gathered.reply());
+            Goal::Keys(id, mut gathered) => {
+                answer(id, gathered.reply());
                 None
             }
             Goal::Counts(waiting, counts) => {
@@ -132,22 +132,31 @@ struct Gathered {
     space: u16,
     pattern: Vec<u8>,
     count: usize,
-    keys: Vec<u8>,
+    /// Room for the reply's header, and the keys.
+    reply: Vec<u8>,
 }
 
 impl Gathered {
+    /// How much room a header takes: `*`, a number and the end of the line.
+    const HEADER_BYTES: usize = 24;
+
     fn see(&mut self, key: &[u8]) {
         if self.pattern == b"*" || glob::matches(&self.pattern, key, false) {
             self.count += 1;
-            encode::bulk(&mut self.keys, key);
+            encode::bulk(&mut self.reply, key);
         }
     }
 
-    fn reply(mut self) -> Vec<u8> {
+    /// The reply. The header is known last and stands first, and there may be megabytes behind it
+    /// that are better not moved.
+    fn reply(&mut self) -> &[u8] {
         let mut header = Vec::new();
         encode::array(&mut header, self.count);
-        self.keys.splice(0..0, header);
-        self.keys
+        let start = Self::HEADER_BYTES - header.len();
+        self.reply
+            .splice(start..Self::HEADER_BYTES, header)
+            .for_each(drop);
+        self.reply.get(start..).unwrap_or_default()
     }
 }
 
@@ -254,7 +263,7 @@ impl<E: Engine> Keyspace<E> {
                     space: self.spaces.of(database),
                     pattern,
                     count: 0,
-                    keys: Vec::new(),
+                    reply: vec![0; Gathered::HEADER_BYTES],
                 };
                 Goal::Keys(LongId(0), gathered)
             }

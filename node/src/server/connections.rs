@@ -21,6 +21,9 @@ const KEEP_BYTES: usize = 4 << 10;
 /// unless one command needs more.
 const INPUT_BYTES_MAX: usize = 256 << 10;
 
+/// What one connection is written at most before it is the turn of others, in bytes.
+const WRITE_BYTES: usize = 1 << 20;
+
 /// Who waits for a reply: a slot of a session of a connection. Keys are used again, ids never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token {
@@ -40,6 +43,8 @@ pub(super) struct Connection {
     pub(super) socket: TcpStream,
     /// The connection's task, once it has waited for the first time.
     waker: Option<Waker>,
+    /// How much of the session's output has been written.
+    written: usize,
     /// The socket is full; the task waits for room.
     pub(super) full: bool,
     /// To be closed without waiting for anything.
@@ -113,6 +118,7 @@ impl Connections {
             input: Vec::new(),
             socket,
             waker: None,
+            written: 0,
             full: false,
             killed: false,
             dirty: false,
@@ -196,15 +202,31 @@ impl Connections {
             return Written::Open;
         };
         let output = session.output();
+        let mut left = WRITE_BYTES;
         while !output.is_empty() {
-            match connection.socket.try_write(output) {
+            let rest = output.get(connection.written..).unwrap_or_default();
+            let Some(part) = rest
+                .get(..left.min(rest.len()))
+                .filter(|part| !part.is_empty())
+            else {
+                // The socket may have room, but it is the turn of others.
+                connection.full = true;
+                connection.wake();
+                return Written::Open;
+            };
+            match connection.socket.try_write(part) {
                 Ok(n) => {
+                    left -= n;
                     connection.bytes_out += n as u64;
-                    if n == output.len() {
+                    connection.written += n;
+                    if connection.written == output.len() {
+                        connection.written = 0;
                         output.clear();
                         output.shrink_to(KEEP_BYTES);
-                    } else {
-                        output.drain(..n);
+                    } else if connection.written > output.len() / 2 {
+                        // Moving the rest costs no more than writing what came before it did.
+                        output.drain(..connection.written);
+                        connection.written = 0;
                     }
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {

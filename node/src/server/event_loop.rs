@@ -280,6 +280,7 @@ impl<E: Engine> Shared<E> {
     fn poll_connection(&self, context: &mut Context<'_>, key: usize, id: u64) -> Poll<()> {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
+        let mut wrote = false;
         loop {
             let Some(connection) = state.connections.get_mut(key, id) else {
                 return Poll::Ready(());
@@ -289,7 +290,10 @@ impl<E: Engine> Shared<E> {
                 state.close(key);
                 return Poll::Ready(());
             }
-            if connection.full && connection.socket.poll_write_ready(context).is_ready() {
+            let full = connection.full && !wrote;
+            if full && connection.socket.poll_write_ready(context).is_ready() {
+                // Once: a socket that is drained as fast as it is filled must not keep the others.
+                wrote = true;
                 if state.connections.write(key) == Written::Close {
                     state.close(key);
                 }
