@@ -80,6 +80,12 @@ impl RocksResources {
         options.set_block_based_table_factory(&self.tables());
         options.set_write_buffer_size(MEMTABLE_BYTES);
         options.set_max_background_jobs(2);
+        // Whatever waits for compaction makes the tables' thread wait, and with it, in the end, the
+        // event loop. A checkpoint waits as a write does. Many young tables only make gets slower.
+        options.set_level_zero_slowdown_writes_trigger(i32::MAX);
+        options.set_level_zero_stop_writes_trigger(i32::MAX);
+        options.set_soft_pending_compaction_bytes_limit(0);
+        options.set_hard_pending_compaction_bytes_limit(0);
         // What is young is compacted soon: compressing it costs more than it saves.
         let (none, lz4) = (DBCompressionType::None, DBCompressionType::Lz4);
         options.set_compression_per_level(&[none, none, lz4, lz4, lz4, lz4, lz4]);
