@@ -151,6 +151,16 @@ impl Lockstep {
         counts.collect()
     }
 
+    /// How far a node has applied the log of the data.
+    pub(crate) fn applied(&self, nth: usize) -> io::Result<i64> {
+        let status: serde_json::Value =
+            serde_json::from_str(&http_get(self.port(nth) + 2000, "/status")?)?;
+        let applied = status
+            .pointer("/groups/0/applied")
+            .and_then(serde_json::Value::as_i64);
+        applied.ok_or_else(|| io::Error::other("/status does not say what is applied"))
+    }
+
     /// What a node says a metric is, all its labels together; about a second old.
     pub(crate) fn metric(&self, nth: usize, name: &str) -> io::Result<f64> {
         let page = http_get(self.port(nth) + 2000, "/metrics")?;
