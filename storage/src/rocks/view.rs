@@ -14,9 +14,6 @@ use crate::engine::EngineError;
 use crate::frozen::{FrozenRows, Rows};
 use crate::write_buffer::Visit;
 
-/// How far a long read reads ahead.
-const READAHEAD_BYTES: usize = 256 << 10;
-
 /// Visits the rows between two bounds that are neither empty nor upside down.
 pub(super) fn scan(
     db: &DB,
@@ -120,9 +117,9 @@ impl Rows for Checkpointed {
         let last = self.last.take();
         let db = self.db()?;
         let mut options = ReadOptions::default();
-        // What is read once must not push out what is read often.
+        // What is read once must not push out what is read often. It is read ahead as far as RocksDB
+        // sees fit: every slice begins anew in every young table.
         options.fill_cache(false);
-        options.set_readahead_size(READAHEAD_BYTES);
         let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let (mut bytes, mut next) = (0, None);
         scan(db, options, (from, Bound::Unbounded), &mut |key, value| {

@@ -23,7 +23,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use super::SnapshotEvents;
 
 /// How much of a view that is read apart is copied between two looks at the jobs, in bytes.
-const SLICE_BYTES: usize = 1 << 20;
+const SLICE_BYTES: usize = 4 << 20;
 /// How much this thread yields to others: snapshots may take longer, clients may not.
 const NICENESS: i32 = 10;
 
