@@ -12,7 +12,7 @@ use crate::engine::EngineError;
 /// The share of the memory that writes may take before they are in tables: the rest is for blocks.
 const BUFFERS_DIVISOR: usize = 2;
 /// How many buffers an engine has at a time: one is written to, the others become tables.
-pub(super) const BUFFERS: usize = 3;
+pub(super) const BUFFERS: usize = 6;
 /// RocksDB's own memtables stay empty.
 const MEMTABLE_BYTES: usize = 64 << 10;
 
