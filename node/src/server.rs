@@ -190,6 +190,7 @@ async fn rounds<E: Engine>(
         log.take(&mut log_events);
         let (deadline, has_work) = {
             let mut state = shared.state.borrow_mut();
+            let begun = Instant::now();
             let (now, _) = state.clock.read();
             state.hosting.take_log_events(now, &mut log_events)?;
             state.hosting.take_peer_events(now, &mut peer_events);
@@ -207,6 +208,7 @@ async fn rounds<E: Engine>(
                 // Whoever asked may have gone.
                 let _ = reply.send(state.node_status());
             }
+            state.clock.end_turn(begun.elapsed());
             let next = state.deadline().map(|at| state.clock.instant(at));
             let publish = published + PUBLISH_EVERY;
             let deadline = next.map_or(publish, |next| next.min(publish));

@@ -247,7 +247,7 @@ impl Engine for RocksEngine {
         }
         // Whoever writes faster than the disk does waits here, as memory is bounded.
         if let Some((oldest, _)) = self.sealed.front()
-            && self.sealed.len() + 1 >= BUFFERS
+            && self.sealed.len() + 2 >= BUFFERS
         {
             self.tables.wait_for(*oldest)?;
             self.let_go()?;

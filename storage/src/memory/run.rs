@@ -49,9 +49,10 @@ impl Item {
         }
     }
 
-    /// About how many bytes of memory it takes: its place, its row, and what the allocator keeps.
+    /// About how many bytes of memory it takes: its place, its row, and what the allocator and the
+    /// empty places of a run keep.
     fn size(&self) -> usize {
-        const ALLOCATION: usize = 16;
+        const ALLOCATION: usize = 32;
         size_of::<Item>() + self.row.len() + ALLOCATION
     }
 

@@ -11,7 +11,8 @@ use crate::engine::EngineError;
 
 /// The share of the memory that writes may take before they are in tables: the rest is for blocks.
 const BUFFERS_DIVISOR: usize = 2;
-/// How many buffers an engine has at a time: one is written to, the others become tables.
+/// How many buffers an engine has at a time: one is written to, one is given back to the allocator,
+/// the others become tables. Many small ones, so that waiting for one is short.
 pub(super) const BUFFERS: usize = 6;
 /// RocksDB's own memtables stay empty.
 const MEMTABLE_BYTES: usize = 64 << 10;

@@ -193,10 +193,7 @@ impl Writer {
                     }
                 }
                 Job::Free(buffer) => drop(buffer),
-                Job::View(directory, sender) => {
-                    // Nobody waits for a view that was dropped meanwhile.
-                    let _ = sender.send(self.view(&directory));
-                }
+                Job::View(directory, sender) => self.view(directory, sender),
             }
         }
     }
@@ -223,15 +220,22 @@ impl Writer {
         Ok(())
     }
 
-    fn view(&self, directory: &Path) -> Result<DB, EngineError> {
-        let action = "make a checkpoint";
-        let checkpoint = Checkpoint::new(&self.db).map_err(failed(action))?;
-        checkpoint
-            .create_checkpoint(directory)
-            .map_err(failed(action))?;
-        let mut options = self.resources.options();
-        options.create_if_missing(false);
-        DB::open_for_read_only(&options, directory, false).map_err(failed("open a checkpoint"))
+    fn view(&self, directory: PathBuf, sender: Sender<Result<DB, EngineError>>) {
+        let made = Checkpoint::new(&self.db).and_then(|now| now.create_checkpoint(&directory));
+        let resources = self.resources.clone();
+        let open = move || {
+            let mut options = resources.options();
+            options.create_if_missing(false);
+            let opened = made.map_err(failed("make a checkpoint")).and_then(|()| {
+                let opened = DB::open_for_read_only(&options, &directory, false);
+                opened.map_err(failed("open a checkpoint"))
+            });
+            // Nobody waits for a view that was dropped meanwhile.
+            let _ = sender.send(opened);
+        };
+        // Opening reads from every table, and tables must not wait for that. Without a thread the
+        // sender is dropped, and whoever waits is told.
+        let _ = thread::Builder::new().name("view".to_owned()).spawn(open);
     }
 }
 
