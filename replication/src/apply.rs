@@ -20,6 +20,8 @@ use crate::queue::Waiting;
 #[derive(Debug)]
 pub(crate) struct Backlog<T> {
     entries: VecDeque<Committed<T>>,
+    /// What the entries weigh.
+    bytes: usize,
     commands_left: usize,
     bytes_left: usize,
 }
@@ -28,6 +30,7 @@ impl<T> Default for Backlog<T> {
     fn default() -> Self {
         Backlog {
             entries: VecDeque::new(),
+            bytes: 0,
             commands_left: 0,
             bytes_left: 0,
         }
@@ -36,12 +39,18 @@ impl<T> Default for Backlog<T> {
 
 impl<T> Backlog<T> {
     pub(crate) fn push(&mut self, committed: Committed<T>) {
+        self.bytes += committed.entry.size();
         self.entries.push_back(committed);
     }
 
-    /// A turn begins.
-    pub(crate) fn begin_turn(&mut self, config: &Config) {
-        self.commands_left = config.apply_slice_commands;
+    /// What waits to be applied weighs, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// A turn begins, in which nothing is applied if the state machine is `busy`.
+    pub(crate) fn begin_turn(&mut self, config: &Config, busy: bool) {
+        self.commands_left = if busy { 0 } else { config.apply_slice_commands };
         self.bytes_left = config.apply_slice_bytes;
     }
 
@@ -53,6 +62,7 @@ impl<T> Backlog<T> {
             && let Some(next) = self.entries.pop_front()
         {
             let (commands, bytes) = cost(&next);
+            self.bytes -= bytes;
             self.commands_left = self.commands_left.saturating_sub(commands);
             self.bytes_left = self.bytes_left.saturating_sub(bytes);
             slice.push(next);
@@ -62,12 +72,16 @@ impl<T> Backlog<T> {
 
     /// Gives back what was taken and not applied: this turn has had its share.
     pub(crate) fn put_back(&mut self, rest: impl DoubleEndedIterator<Item = Committed<T>>) {
-        rest.rev().for_each(|entry| self.entries.push_front(entry));
+        for committed in rest.rev() {
+            self.bytes += committed.entry.size();
+            self.entries.push_front(committed);
+        }
         self.commands_left = 0;
     }
 
     /// Drops everything, and says who waited for it.
     pub(crate) fn clear(&mut self) -> Vec<Waiting<T>> {
+        self.bytes = 0;
         let entries = self.entries.drain(..);
         entries.filter_map(|committed| committed.waiting).collect()
     }

@@ -175,6 +175,7 @@ impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
         let mut again = true;
         while std::mem::take(&mut again) {
             let due = self.machine.next_due();
+            self.replica.busy(self.machine.is_busy());
             self.replica.turn(now, wall, due);
             again = self.follow(now, wall, io)?;
         }

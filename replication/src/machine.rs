@@ -109,6 +109,12 @@ pub trait StateMachine {
         Ok(())
     }
 
+    /// Whether a commit would have to wait for the disk: then nothing is applied for now, and the
+    /// node goes on with all else. Applying what it is given nevertheless only takes longer.
+    fn is_busy(&self) -> bool {
+        false
+    }
+
     /// Whether [`work`](StateMachine::work) has anything to do.
     fn has_work(&self) -> bool {
         false

@@ -45,6 +45,8 @@ use crate::waits::{Asker, Held, Open, Wait};
 const GRACE: Micros = Micros::from_millis(200);
 /// The least time between two ticks that only let time pass.
 const TICK_EVERY: Micros = Micros::from_millis(100);
+/// How soon a state machine that was busy is asked again.
+const BUSY_RETRY: Micros = Micros::from_millis(1);
 
 /// One node's part in one group. See the module's head.
 #[derive(Debug)]
@@ -72,6 +74,8 @@ pub struct Replica<C: Consensus, T> {
     /// The newest batch that each peer has forwarded here: none is taken in twice.
     pub(crate) last_forward: BTreeMap<NodeId, ForwardId>,
     pub(crate) committed: Backlog<T>,
+    /// Nothing is applied in this turn.
+    pub(crate) busy: bool,
     pub(crate) reads: Reads<T>,
     pub(crate) waits: Vec<Open<T>>,
 
@@ -116,6 +120,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             in_flight: InFlight::default(),
             last_forward: BTreeMap::new(),
             committed: Backlog::default(),
+            busy: false,
             reads: Reads::default(),
             waits: Vec::new(),
             next_request: RequestId(1),
@@ -272,7 +277,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         if self.core.deadline().is_some_and(|deadline| deadline <= now) {
             self.step(now, Input::Tick);
         }
-        self.committed.begin_turn(&self.config);
+        self.committed.begin_turn(&self.config, self.busy);
         self.drain();
         self.give_up(now);
         self.send_reads(now);
@@ -302,10 +307,17 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         self.committed.put_back(rest);
     }
 
+    /// Whether the state machine takes nothing for now: what is committed waits, up to a bound, and
+    /// the peers are answered meanwhile. To be said before every turn.
+    pub fn busy(&mut self, busy: bool) {
+        self.busy = busy && self.committed.bytes() <= self.config.max_waiting_bytes;
+    }
+
     /// When to call [`turn`](Replica::turn) if nothing happens before.
     #[must_use]
     pub fn deadline(&self) -> Option<Micros> {
-        let behind = self.is_behind().then_some(self.now);
+        let wait = if self.busy { BUSY_RETRY } else { Micros(0) };
+        let behind = (!self.committed.is_empty()).then_some(self.now + wait);
         let timers = self.wake_at.into_iter().chain(self.core.deadline());
         timers.chain(behind).min()
     }
@@ -313,7 +325,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
     /// Whether committed entries wait for the next turn to be applied.
     #[must_use]
     pub fn is_behind(&self) -> bool {
-        !self.committed.is_empty()
+        !self.committed.is_empty() && !self.busy
     }
 
     /// Nobody waits any more for answers to the tokens that `gone` recognises.

@@ -97,6 +97,12 @@ pub trait Engine: Send + 'static {
     /// The environment failed; the engine may be used no further.
     fn commit(&mut self) -> Result<(), EngineError>;
 
+    /// Whether the next commit may have to wait, for a disk that does not keep up. Whoever has
+    /// other things to do does them first; committing is allowed all the same.
+    fn is_busy(&self) -> bool {
+        false
+    }
+
     /// The value of `key` as a crash at this moment would leave it. Nothing, unless the engine
     /// says otherwise: an engine that forgets everything.
     ///

@@ -239,6 +239,15 @@ impl Engine for RocksEngine {
         Ok(())
     }
 
+    fn is_busy(&self) -> bool {
+        // Half a buffer is room enough for what comes before this is asked again.
+        let written = self.tables.written();
+        self.buffer.size() >= self.resources.buffer_bytes() / 2
+            && self.sealed.len() + 2 >= BUFFERS
+            && (self.sealed.front())
+                .is_some_and(|(oldest, _)| written.is_ok_and(|written| written < *oldest))
+    }
+
     fn commit(&mut self) -> Result<(), EngineError> {
         self.staged = false;
         self.let_go()?;

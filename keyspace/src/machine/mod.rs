@@ -337,6 +337,10 @@ impl<E: Engine> StateMachine for Keyspace<E> {
         self.work_long(answer)
     }
 
+    fn is_busy(&self) -> bool {
+        self.engine.is_busy()
+    }
+
     fn has_work(&self) -> bool {
         !self.long.is_empty()
     }
