@@ -19,6 +19,7 @@ struct Slow {
     count: u32,
     running: Vec<(LongId, u32, u32)>,
     cancelled: Vec<LongId>,
+    busy: bool,
 }
 
 impl StateMachine for Slow {
@@ -63,6 +64,9 @@ impl StateMachine for Slow {
     }
     fn has_work(&self) -> bool {
         !self.running.is_empty()
+    }
+    fn is_busy(&self) -> bool {
+        self.busy
     }
     fn cancel_long(&mut self, id: LongId) {
         self.cancelled.push(id);
@@ -185,4 +189,35 @@ fn a_look_needs_nobody_who_leads() {
     (0..SLICES).for_each(|_| node.turn());
     assert_eq!(node.answers(), [(1, "0".into()), (2, "0".into())]);
     assert!(!node.group.view().leads());
+}
+
+#[test]
+fn nothing_is_applied_while_the_machine_is_busy() {
+    let mut node = Node::new(true);
+    node.group.machine_mut().busy = true;
+    node.group.replica().submit(node.now, 1, b"x");
+    (0..5).for_each(|_| node.turn());
+    assert_eq!(node.answers(), []);
+    assert_eq!(node.group.machine().count, 0);
+    // It is asked again soon, and not in a circle.
+    assert!(!node.group.has_work());
+    let soon = node.now + Micros::from_millis(1);
+    assert!(node.group.deadline().is_some_and(|again| again <= soon));
+    node.group.machine_mut().busy = false;
+    node.turn();
+    assert_eq!(node.answers(), [(1, "+".into())]);
+}
+
+#[test]
+fn what_waits_for_a_busy_machine_is_bounded() {
+    let mut node = Node::new(true);
+    node.group.machine_mut().busy = true;
+    let command = vec![b'x'; 1 << 20];
+    let bound = Config::new(ME, 1).max_waiting_bytes;
+    for token in 0..=(bound >> 20) as u32 {
+        node.group.replica().submit(node.now, token, &command);
+        node.turn();
+    }
+    (0..5).for_each(|_| node.turn());
+    assert!(node.group.machine().count > 0);
 }
