@@ -116,6 +116,8 @@ pub(crate) struct Network {
     met: Vec<Option<u64>>,
     /// Extra delay, in microseconds.
     pub(crate) lag: u64,
+    /// Extra delay of everything on its way to a node, in microseconds.
+    pub(crate) late: Vec<u64>,
     connections: u64,
     pub(crate) plans: Vec<(Time, Wire)>,
 }
@@ -137,6 +139,7 @@ impl Network {
             present: vec![None; nodes],
             met: vec![None; nodes * nodes],
             lag: 0,
+            late: vec![0; nodes],
             connections: 0,
             plans: Vec::new(),
         }
@@ -358,7 +361,9 @@ impl Network {
     }
 
     fn carry(&mut self, now: Time, way: usize, packet: Packet) {
-        let at = (now + self.delay()).max(self.ways[way].last + 1);
+        let late = self.late[packet.to];
+        let late = late / 2 + self.random.below(late / 2 + 1);
+        let at = (now + self.delay() + late).max(self.ways[way].last + 1);
         self.ways[way].last = at;
         self.plan(at, Wire::Arrive(packet));
     }

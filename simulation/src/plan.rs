@@ -123,6 +123,16 @@ pub enum Fault {
         /// How long.
         span: u64,
     },
+    /// A node hears everything up to this much later than it was said: long after it was deposed it
+    /// still hears that it is followed.
+    Late {
+        /// Which.
+        who: Who,
+        /// At most, in microseconds.
+        extra: u64,
+        /// How long.
+        span: u64,
+    },
     /// A disk is slow: each write takes up to this much longer.
     SlowDisk {
         /// Whose.
@@ -225,6 +235,7 @@ impl Fault {
             Fault::Reset { .. } => "reset",
             Fault::Mangle { .. } => "loss, repetition, reordering",
             Fault::Lag { .. } => "delay",
+            Fault::Late { .. } => "one-way: late",
             Fault::SlowDisk { .. } => "slow disk",
             Fault::HungDisk { .. } => "hung disk",
             Fault::WriteError { .. } => "EIO on write",
@@ -313,6 +324,7 @@ impl Plan {
             let at = Time(random.between(CALM.0, LAST.0));
             if let Some(fault) = swarm.fault(&mut random) {
                 faults.push(Planned { at, fault });
+                swarm.companions(&mut random, Planned { at, fault }, &mut faults);
             }
         }
         faults.sort_by_key(|planned| planned.at);
@@ -374,7 +386,7 @@ struct Swarm {
     lasting: u32,
 }
 
-const KINDS: u8 = 25;
+const KINDS: u8 = 26;
 
 impl Swarm {
     fn new(random: &mut Random, nodes: usize) -> Self {
@@ -417,6 +429,36 @@ impl Swarm {
     fn victim(&mut self, random: &mut Random) -> Option<usize> {
         self.lasting = self.lasting.checked_sub(1)?;
         Some(*random.pick(&self.victims))
+    }
+
+    /// What makes the most of a fault, now and then: where one thing goes wrong, the next often does.
+    fn companions(&self, random: &mut Random, planned: Planned, faults: &mut Vec<Planned>) {
+        let Planned { at, fault } = planned;
+        let mut plan = |at: Time, fault| faults.push(Planned { at, fault });
+        match fault {
+            // A leader that stood still finds nobody to tell it what it has missed.
+            Fault::Pause { who, span } if random.chance(500) => {
+                let span = span + random.between(200_000, 1_000_000);
+                plan(at, Fault::Isolate { who, span });
+            }
+            // It is heard no more, and others choose another leader while it hears of old consent.
+            Fault::Late { who, extra, .. } if random.chance(700) => {
+                let span = random.between(extra / 2, extra + 1_000_000);
+                plan(at + 300_000, Fault::Mute { who, span });
+            }
+            // Of three disks one lacks the newest and one everything, while the third is away.
+            Fault::LostDisk { node } if self.nodes == 3 && random.chance(700) => {
+                let first = random.between(1, 2) as usize;
+                let lags = Who::Node((node + first) % 3);
+                let before = Time(at.0.saturating_sub(1_000_000));
+                let span = 1_800_000;
+                plan(before, Fault::Isolate { who: lags, span });
+                let who = Who::Node((node + 3 - first) % 3);
+                let away = random.between(3_000_000, 6_000_000);
+                plan(at + 500_000, Fault::Kill { who, away });
+            }
+            _ => {}
+        }
     }
 
     fn fault(&mut self, random: &mut Random) -> Option<Fault> {
@@ -489,6 +531,11 @@ impl Swarm {
             23 => Fault::MisdirectedRead {
                 who,
                 after: random.below(4),
+            },
+            24 => Fault::Late {
+                who,
+                extra: *random.pick(&[200_000, 1_000_000, 3_000_000]),
+                span,
             },
             _ => Fault::HangUp { who },
         })

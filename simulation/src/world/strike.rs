@@ -18,6 +18,8 @@ pub(super) enum Mend {
     Unmangle((u16, u16, u16)),
     /// The network is so much quicker.
     Unlag(u64),
+    /// A node hears so much sooner.
+    Sooner(usize, u64),
     /// A disk is so much quicker.
     Quicken(usize, u64),
     /// A disk answers again.
@@ -126,6 +128,11 @@ impl<S: Subject> World<S> {
             Fault::Lag { extra, span } => {
                 self.network.lag += extra;
                 return (None, self.later(span, Mend::Unlag(extra)));
+            }
+            Fault::Late { who, extra, span } => {
+                let node = self.resolve(who);
+                self.network.late[node] += extra;
+                return (Some(node), self.later(span, Mend::Sooner(node, extra)));
             }
             Fault::SlowDisk { who, extra, span } => {
                 let node = self.resolve(who);
@@ -341,6 +348,10 @@ impl<S: Subject> World<S> {
                 }
             }
             Mend::Unlag(extra) => self.network.lag = self.network.lag.saturating_sub(extra),
+            Mend::Sooner(node, extra) => {
+                let late = &mut self.network.late[node];
+                *late = late.saturating_sub(extra);
+            }
             Mend::Quicken(node, extra) => {
                 let slow = &mut self.machines[node].slow;
                 *slow = slow.saturating_sub(extra);
