@@ -9,8 +9,9 @@ use rocksdb::{
 
 use crate::engine::EngineError;
 
-/// The share of the memory that writes may take before they are in tables: the rest is for blocks.
-const BUFFERS_DIVISOR: usize = 2;
+/// The share of the memory that writes may take before they are in tables. Half is for blocks; the
+/// rest goes to what allocators keep and compaction takes.
+const BUFFERS_DIVISOR: usize = 3;
 /// How many buffers an engine has at a time: one is written to, one is given back to the allocator,
 /// the others become tables. Many small ones, so that waiting for one is short.
 pub(super) const BUFFERS: usize = 6;
@@ -46,7 +47,7 @@ impl RocksResources {
         env.lower_thread_pool_cpu_priority();
         env.lower_thread_pool_io_priority();
         Ok(RocksResources {
-            cache: Cache::new_hyper_clock_cache(memory_bytes - memory_bytes / BUFFERS_DIVISOR, 0),
+            cache: Cache::new_hyper_clock_cache(memory_bytes / 2, 0),
             env,
             memory_bytes,
             engines: Arc::default(),
