@@ -171,7 +171,10 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
     fn ask_to_persist(&mut self, now: Micros) {
         let config = self.config.log;
         let retention = &mut self.retention;
-        let (total, behind) = (retention.size.total, retention.size.above(self.durable));
+        let total = retention.size.total;
+        // What has yet to be applied, after a restart, is let go no sooner for it.
+        let above = |index| retention.size.above(index);
+        let behind = above(self.durable).saturating_sub(above(self.applied));
         let since_asked = retention
             .asked
             .map_or(u64::MAX, |asked| total.saturating_sub(asked));

@@ -441,6 +441,25 @@ fn an_idle_group_pins_nothing_and_a_busy_one_no_more_than_its_bound() {
 }
 
 #[test]
+fn a_node_that_replays_persists_what_it_has_applied_and_not_what_it_started_from() {
+    let mut world = World::new(3, |config| config.log.persist_bytes = 100 << 10);
+    let leader = world.elect();
+    let node = world.ids().into_iter().find(|id| *id != leader).unwrap();
+    world.fill(leader, 80, 1_000);
+    world.run(50);
+    world.crash(node);
+    world.start(node);
+    let last = world.machine(leader).applied.index;
+    world.group(node).replica().log_holds(last, 150 << 10);
+    world.run(1);
+    assert!(world.nodes[&node].disk.files.is_empty(), "of nothing");
+    world.run(1_000);
+    let files = world.nodes[&node].disk.files.keys();
+    let at: Vec<_> = files.map(|id| id.at.index).collect();
+    assert_eq!(at, [last]);
+}
+
+#[test]
 fn reads_wait_for_the_snapshot_and_see_it() {
     let mut scene = Scene::new(forgetful);
     scene.world.isolate(scene.behind, false);
