@@ -79,6 +79,7 @@ pub(super) fn recover<B: Backend>(
     let newest = newest(&files)?;
     let machine = Keyspace::open(engine)?;
     let applied = machine.applied();
+    files.drop_parts(applied.index.0)?;
     let members = match machine.membership() {
         known if known.members.is_empty() => Membership::of_voters(config.members()),
         known => known.clone(),

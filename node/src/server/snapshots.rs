@@ -221,6 +221,15 @@ impl Snapshots {
             group.replica().durable(now, durable.index);
         }
         let needed: Vec<_> = group.view().snapshots_in_use().collect();
+        if self.keeps
+            && let Some(newest) = &self.newest
+            && newest.index() < group.view().status().purged
+            && !needed.contains(&newest.id)
+        {
+            // The log goes on above it: nobody can be helped with it any more.
+            self.send(Job::Remove(newest.id));
+            self.newest = None;
+        }
         if needed != self.kept {
             self.kept.clone_from(&needed);
             self.send(Job::Keep(needed));
@@ -270,6 +279,7 @@ impl Snapshots {
             } => replica.snapshot_read(now, to, id, offset, bytes),
             SnapshotEvent::Opened(id, stored) => replica.incoming_opened(now, id, stored),
             SnapshotEvent::Stored(id, upto) => replica.chunk_stored(now, id, upto),
+            SnapshotEvent::Spoiled(id, good) => replica.incoming_corrupt(now, id, good),
             SnapshotEvent::ReceiveFailed(id) => replica.incoming_failed(id),
             SnapshotEvent::InstallFailed(id, why) => replica.install_failed(now, id, why),
             SnapshotEvent::Installed(meta, engine) => {
@@ -281,7 +291,11 @@ impl Snapshots {
                 return Ok(Some(Keyspace::open(engine)?));
             }
             SnapshotEvent::Lost(id) => {
-                self.newest.take_if(|newest| newest.id == id);
+                let newest = self.newest.take_if(|newest| newest.id == id);
+                if newest.is_some() && !self.keeps {
+                    // The log is purged up to there: a crash would leave nothing to go on from.
+                    self.write(now, group)?;
+                }
             }
             SnapshotEvent::Fatal(error) => return Err(error.into()),
         }

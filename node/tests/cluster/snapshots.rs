@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -100,6 +101,67 @@ fn what_the_log_has_let_go_is_there_after_kill_9_of_all() {
         cluster.wait_until_answering(nth);
         assert_written(&cluster, nth, KEYS, &value);
     }
+}
+
+/// The newest complete snapshot of a node's group.
+fn newest_snapshot(cluster: &Cluster, nth: usize) -> Option<PathBuf> {
+    let group = cluster.data(nth).join("groups/0");
+    let files = fs::read_dir(group).expect("the group's directory");
+    let paths = files.map(|file| file.expect("a file").path());
+    let snapshots = paths.filter(|path| path.extension().is_some_and(|end| end == "snapshot"));
+    snapshots.max()
+}
+
+/// The newest snapshot once no other is being written; none from an engine that keeps what it is
+/// given, and writes one only when somebody needs it.
+fn settled_snapshot(cluster: &mut Cluster, nth: usize) -> Option<PathBuf> {
+    let writing = cluster.data(nth).join("groups/0/writing.tmp");
+    let mut seen = (newest_snapshot(cluster, nth), 0);
+    cluster.wait("no snapshot to be written", |cluster| {
+        let newest = newest_snapshot(cluster, nth);
+        let same = newest == seen.0 && !writing.exists();
+        // Twice as long as the driver takes to look whether one is due.
+        seen = (newest, if same { seen.1 + 1 } else { 0 });
+        (seen.1 > 20).then(|| seen.0.clone())
+    })
+}
+
+#[test]
+fn a_snapshot_that_rots_at_the_leader_is_made_anew_and_the_follower_catches_up() {
+    let mut cluster = Cluster::start(Options::plain().short_log());
+    let follower = cluster.follower();
+    cluster.kill(follower);
+    let value = "w".repeat(1000);
+    write(&mut cluster, KEYS, &value);
+    let leader = cluster.leader();
+    wait_for_purge(&mut cluster, leader);
+    let Some(path) = settled_snapshot(&mut cluster, leader) else {
+        return;
+    };
+    let file = fs::File::options().read(true).write(true).open(&path);
+    let file = file.expect("the snapshot");
+    let middle = file.metadata().expect("its length").len() / 2;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, middle).expect("a byte");
+    file.write_all_at(&[byte[0] ^ 1], middle).expect("another");
+    cluster.restart(follower);
+    cluster.wait_until_answering(follower);
+    let goal = number(&cluster.status(leader), "applied");
+    cluster.wait("the follower to catch up", |cluster| {
+        (number(&cluster.status(follower), "applied") >= goal).then_some(())
+    });
+    // The new one of the same state bears the same name.
+    let made_anew = fs::read(&path).map_or(byte[0], |bytes| bytes[middle as usize]);
+    assert_eq!(made_anew, byte[0]);
+    let log = cluster.log(leader);
+    let said = log.lines().filter(|line| line.contains("is damaged at"));
+    assert_eq!(said.count(), 1, "{log}");
+    cluster.kill(leader);
+    assert_written(&cluster, follower, KEYS, &value);
+    // And the leader has something to start from.
+    cluster.restart(leader);
+    cluster.wait_until_answering(leader);
+    assert_written(&cluster, leader, KEYS, &value);
 }
 
 #[test]

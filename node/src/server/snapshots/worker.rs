@@ -1,22 +1,27 @@
 //! The one thread that reads and writes snapshots, and builds engines from them.
 //!
 //! It owns a group's directory. Jobs come in order, and each is answered by an event or by none. A
-//! view that is read apart from its engine is copied in slices between other jobs, so that a
-//! snapshot is written while another one is being sent.
+//! view that is read apart from its engine is copied in slices between other jobs, and a suspected
+//! file is verified in slices, so that a snapshot is sent meanwhile.
+//!
+//! An installation overtakes what is being written: its view is of an engine that no longer counts.
+//! The loop may have sent jobs for it before it heard of that, and they are passed over until it
+//! has ([`Job::Retire`]).
+
+mod writing;
 
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
 use bytes::Bytes;
 use consensus::{Membership, NodeId};
-use keyspace::{KeyspaceError, frozen_at};
 use replication::{
-    InstallFailure, Position, RecordError, SnapshotId, SnapshotMeta, SnapshotTask,
-    from_snapshot_meta, to_snapshot_id, to_snapshot_meta, to_snapshot_start,
+    InstallFailure, Position, SnapshotId, SnapshotMeta, SnapshotTask, to_snapshot_id,
+    to_snapshot_meta,
 };
 use storage::{
-    Backend, DirectoryError, Disk, EngineError, FrozenRows, GroupDirectory, IncomingSnapshot,
-    OutgoingSnapshot, RowBuffer, SnapshotError, SnapshotWriter,
+    Backend, DirectoryError, Disk, FrozenRows, GroupDirectory, IncomingSnapshot, OutgoingSnapshot,
+    RowBuffer, SnapshotError, SnapshotReader, SnapshotWriter,
 };
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
@@ -41,6 +46,8 @@ pub(super) enum Job {
     Task(SnapshotTask),
     /// The newest complete snapshot and these are needed, the others are not.
     Keep(Vec<SnapshotId>),
+    /// This one is needed no more, though it may be the newest.
+    Remove(SnapshotId),
     /// Close what was replaced, and remove it.
     Retire(Box<dyn Send>),
 }
@@ -61,27 +68,16 @@ pub(in crate::server) enum SnapshotEvent<E> {
     },
     Opened(SnapshotId, u64),
     Stored(SnapshotId, u64),
+    /// What was to be stored is not of this snapshot; up to here all is right and durable.
+    Spoiled(SnapshotId, u64),
     ReceiveFailed(SnapshotId),
     /// An engine filled from this snapshot counts now.
     Installed(SnapshotMeta, E),
     InstallFailed(SnapshotId, InstallFailure),
-    /// A complete snapshot was damaged, and is gone.
+    /// A complete snapshot is damaged or cannot be read.
     Lost(SnapshotId),
     /// The disk is in a state that nobody knows.
     Fatal(DirectoryError),
-}
-
-/// Why a snapshot could not be written.
-#[derive(Debug, thiserror::Error)]
-enum WriteError {
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    #[error(transparent)]
-    Keys(#[from] KeyspaceError),
-    #[error(transparent)]
-    Record(#[from] RecordError),
 }
 
 /// Starts the thread on an open directory. It ends once the jobs' end is dropped.
@@ -100,16 +96,7 @@ pub(super) fn start<D: Disk, B: Backend>(
             if let Err(error) = rustix::process::setpriority_process(Some(me), NICENESS) {
                 tracing::debug!(%error, "snapshots are made at the priority of everything else");
             }
-            let worker = Worker {
-                directory,
-                events: outgoing,
-                writing: None,
-                copying: None,
-                sending: None,
-                receiving: None,
-                unsynced: None,
-            };
-            worker.work(&incoming);
+            Worker::new(directory, outgoing).work(&incoming);
         })?;
     Ok((jobs, SnapshotEvents(events)))
 }
@@ -120,16 +107,38 @@ struct Worker<D: Disk, B: Backend> {
     writing: Option<SnapshotWriter<D>>,
     /// Where the rows of `writing` come from, if not from jobs.
     copying: Option<Box<dyn FrozenRows>>,
+    /// An engine was installed, and the loop may not know yet: what it wants written is of the old
+    /// one.
+    overtaken: bool,
     sending: Option<(SnapshotId, OutgoingSnapshot<D>)>,
     receiving: Option<(SnapshotId, IncomingSnapshot<D>)>,
     /// Bytes of `receiving` have been stored and not synced: one sync for all that have come.
     unsynced: Option<SnapshotId>,
+    /// A file that is read through because somebody found it damaged.
+    verifying: Option<(SnapshotId, SnapshotReader<D>)>,
 }
 
 impl<D: Disk, B: Backend> Worker<D, B> {
+    fn new(
+        directory: GroupDirectory<D, B>,
+        events: UnboundedSender<SnapshotEvent<B::Engine>>,
+    ) -> Self {
+        Worker {
+            directory,
+            events,
+            writing: None,
+            copying: None,
+            overtaken: false,
+            sending: None,
+            receiving: None,
+            unsynced: None,
+            verifying: None,
+        }
+    }
+
     fn work(mut self, jobs: &Receiver<Job>) {
         loop {
-            let idle = self.copying.is_none() && self.unsynced.is_none();
+            let idle = !self.has_work();
             let job = match jobs.try_recv() {
                 Err(TryRecvError::Empty) if idle => {
                     jobs.recv().map_err(|_| TryRecvError::Disconnected)
@@ -139,12 +148,20 @@ impl<D: Disk, B: Backend> Worker<D, B> {
             match job {
                 Ok(job) => self.carry_out(job),
                 Err(TryRecvError::Disconnected) => return,
-                Err(TryRecvError::Empty) => {
-                    self.sync_received();
-                    self.copy_slice();
-                }
+                Err(TryRecvError::Empty) => self.go_on(),
             }
         }
+    }
+
+    fn has_work(&self) -> bool {
+        self.copying.is_some() || self.unsynced.is_some() || self.verifying.is_some()
+    }
+
+    /// Does a little of what takes long.
+    fn go_on(&mut self) {
+        self.sync_received();
+        self.copy_slice();
+        self.verify_slice();
     }
 
     fn tell(&self, event: SnapshotEvent<B::Engine>) {
@@ -154,26 +171,11 @@ impl<D: Disk, B: Backend> Worker<D, B> {
 
     fn carry_out(&mut self, job: Job) {
         match job {
-            Job::Begin(at, members) => {
-                let begun = self.begin(at, &members);
-                self.check(begun);
-            }
-            Job::Rows(mut buffer) => {
-                let written = self.writing.as_mut().map(|writer| writer.rows(&buffer));
-                self.check(written.transpose().map(drop).map_err(WriteError::from));
-                buffer.clear();
-                self.tell(SnapshotEvent::Taken(buffer));
-            }
+            Job::Begin(..) | Job::Rows(_) | Job::Finish | Job::Copy(..) if self.overtaken => {}
+            Job::Begin(at, members) => self.begin(at, &members),
+            Job::Rows(rows) => self.write(rows),
             Job::Finish => self.finish(),
-            Job::Copy(mut rows, members) => {
-                let begun = frozen_at(&mut *rows).map_err(WriteError::from);
-                let begun = begun.and_then(|(at, own)| {
-                    let named = !own.members.is_empty();
-                    self.begin(at, if named { &own } else { &members })
-                });
-                self.copying = begun.is_ok().then_some(rows);
-                self.check(begun);
-            }
+            Job::Copy(rows, members) => self.copy(rows, &members),
             Job::Task(task) => self.task(task),
             Job::Keep(needed) => {
                 let needed: Vec<_> = needed.into_iter().map(to_snapshot_id).collect();
@@ -181,65 +183,14 @@ impl<D: Disk, B: Backend> Worker<D, B> {
                     tracing::warn!(%error, "old snapshots stay for now");
                 }
             }
+            Job::Remove(id) => self.forget(id),
             Job::Retire(old) => {
                 drop(old);
+                self.overtaken = false;
                 if let Err(error) = self.directory.retire() {
                     tracing::warn!(%error, "the replaced engine stays until the next start");
                 }
             }
-        }
-    }
-
-    fn begin(&mut self, at: Position, members: &Membership) -> Result<(), WriteError> {
-        self.copying = None;
-        let (at, members) = to_snapshot_start(at, members);
-        self.writing = Some(self.directory.begin_snapshot(at, members)?);
-        Ok(())
-    }
-
-    /// Gives the snapshot being written up if something failed.
-    fn check(&mut self, done: Result<(), WriteError>) {
-        if let Err(error) = done {
-            tracing::error!(%error, "a snapshot could not be written");
-            self.copying = None;
-            self.writing = None;
-            self.tell(SnapshotEvent::WriteFailed);
-        }
-    }
-
-    fn copy_slice(&mut self) {
-        let (Some(rows), Some(writer)) = (&mut self.copying, &mut self.writing) else {
-            return;
-        };
-        let mut buffer = RowBuffer::default();
-        let read = rows.read(SLICE_BYTES, &mut |key, value| buffer.push(key, value));
-        let written = (read.map_err(WriteError::from)).and_then(|more| {
-            writer
-                .rows(&buffer)
-                .map(|()| more)
-                .map_err(WriteError::from)
-        });
-        match written {
-            Ok(true) => {}
-            Ok(false) => {
-                self.copying = None;
-                self.finish();
-            }
-            Err(error) => self.check(Err(error)),
-        }
-    }
-
-    fn finish(&mut self) {
-        let Some(writer) = self.writing.take() else {
-            return;
-        };
-        let finished = writer
-            .finish(self.directory.disk())
-            .map_err(WriteError::from);
-        let finished = finished.and_then(|meta| Ok(from_snapshot_meta(&meta)?));
-        match finished {
-            Ok(meta) => self.tell(SnapshotEvent::Written(meta)),
-            Err(error) => self.check(Err(error)),
         }
     }
 
@@ -266,10 +217,10 @@ impl<D: Disk, B: Backend> Worker<D, B> {
             SnapshotTask::Store { id, offset, bytes } => self.store(id, offset, &bytes),
             SnapshotTask::Install { meta } => self.install(meta),
             SnapshotTask::Discard { id } => {
-                self.receiving = None;
+                self.receiving.take_if(|(receiving, _)| *receiving == id);
                 self.forget(id);
             }
-            SnapshotTask::Suspect { id } => self.verify(id),
+            SnapshotTask::Suspect { id } => self.suspect(id),
             // The event loop's own.
             SnapshotTask::Take { .. } | SnapshotTask::Persist => {}
         }
@@ -316,6 +267,14 @@ impl<D: Disk, B: Backend> Worker<D, B> {
         }
         match file.store(offset, bytes) {
             Ok(_) => self.unsynced = Some(id),
+            Err(error @ (SnapshotError::Corrupt { .. } | SnapshotError::Version { .. })) => {
+                tracing::warn!(%error, "a snapshot is sent corrupt");
+                if self.sync(id)
+                    && let Some((_, file)) = &self.receiving
+                {
+                    self.tell(SnapshotEvent::Spoiled(id, file.durable()));
+                }
+            }
             Err(error) => {
                 self.receiving = None;
                 self.unsynced = None;
@@ -325,23 +284,27 @@ impl<D: Disk, B: Backend> Worker<D, B> {
     }
 
     fn sync_received(&mut self) {
-        let Some(id) = self.unsynced.take() else {
-            return;
-        };
-        let Some((_, file)) = &mut self.receiving else {
-            return;
-        };
-        match file.sync() {
-            Ok(()) => {
-                let received = file.received();
-                self.tell(SnapshotEvent::Stored(id, received));
-            }
-            Err(error) => {
-                // Not tried again: what the disk holds is known only after opening it anew.
-                self.receiving = None;
-                self.cannot_receive(id, &error);
-            }
+        if let Some(id) = self.unsynced
+            && self.sync(id)
+            && let Some((_, file)) = &self.receiving
+        {
+            self.tell(SnapshotEvent::Stored(id, file.received()));
         }
+    }
+
+    /// Makes durable what was received; whether that is so.
+    fn sync(&mut self, id: SnapshotId) -> bool {
+        self.unsynced = None;
+        let Some((_, file)) = &mut self.receiving else {
+            return false;
+        };
+        let synced = file.sync();
+        if let Err(error) = &synced {
+            // Not tried again: what the disk holds is known only after opening it anew.
+            self.receiving = None;
+            self.cannot_receive(id, error);
+        }
+        synced.is_ok()
     }
 
     fn cannot_receive(&self, id: SnapshotId, error: &dyn std::error::Error) {
@@ -360,11 +323,19 @@ impl<D: Disk, B: Backend> Worker<D, B> {
             .map_err(DirectoryError::from)
             .and_then(|()| self.directory.install(to_snapshot_id(id)));
         match installed {
-            Ok(engine) => self.tell(SnapshotEvent::Installed(meta, engine)),
+            Ok(engine) => {
+                self.abandon();
+                self.overtaken = true;
+                self.tell(SnapshotEvent::Installed(meta, engine));
+            }
             Err(error @ DirectoryError::Io { .. }) => self.tell(SnapshotEvent::Fatal(error)),
             Err(error) => {
                 tracing::error!(%error, "a snapshot could not be installed");
                 let why = match error {
+                    // What cannot be read here is to be fetched anew, as if it were damaged.
+                    DirectoryError::Snapshot(SnapshotError::Io { action: "read", .. }) => {
+                        InstallFailure::Corrupt
+                    }
                     DirectoryError::Snapshot(SnapshotError::Io { .. })
                     | DirectoryError::Engine(_) => InstallFailure::Environment,
                     _ => InstallFailure::Corrupt,
@@ -374,21 +345,48 @@ impl<D: Disk, B: Backend> Worker<D, B> {
         }
     }
 
-    fn verify(&mut self, id: SnapshotId) {
-        let file = self.directory.rows(to_snapshot_id(id));
-        let whole = file.and_then(|mut rows| {
-            while rows.next_rows(SLICE_BYTES, &mut |_, _| {})? {}
-            Ok(())
-        });
-        if let Err(error) = whole {
-            tracing::error!(%error, "a snapshot is damaged, and is removed");
-            self.forget(id);
-            self.tell(SnapshotEvent::Lost(id));
+    /// Begins to verify a file.
+    fn suspect(&mut self, id: SnapshotId) {
+        if self.verifying.is_some() {
+            // Whoever still cannot read it says so again.
+            return;
         }
+        match self.directory.rows(to_snapshot_id(id)) {
+            Ok(file) => self.verifying = Some((id, file)),
+            Err(error) => self.lose(id, &error),
+        }
+    }
+
+    fn verify_slice(&mut self) {
+        let Some((id, file)) = &mut self.verifying else {
+            return;
+        };
+        let id = *id;
+        match file.next_rows(SLICE_BYTES, &mut |_, _| {}) {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::warn!(at = %id.at, "a suspected snapshot was verified: it is as it was written");
+                self.verifying = None;
+            }
+            Err(error) => {
+                self.verifying = None;
+                self.lose(id, &error);
+            }
+        }
+    }
+
+    fn lose(&mut self, id: SnapshotId, error: &SnapshotError) {
+        tracing::error!(
+            %error,
+            "a snapshot of this node is not used any more; another is made when one is needed"
+        );
+        self.forget(id);
+        self.tell(SnapshotEvent::Lost(id));
     }
 
     fn forget(&mut self, id: SnapshotId) {
         self.sending.take_if(|(open, _)| *open == id);
+        self.verifying.take_if(|(open, _)| *open == id);
         if let Err(error) = self.directory.remove_snapshot(to_snapshot_id(id)) {
             tracing::warn!(%error, "a snapshot that is of no use stays for now");
         }
@@ -404,3 +402,6 @@ impl<D: Disk, B: Backend> Worker<D, B> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
