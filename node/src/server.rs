@@ -208,7 +208,9 @@ async fn rounds<E: Engine>(
                 // Whoever asked may have gone.
                 let _ = reply.send(state.node_status());
             }
-            state.clock.end_turn(begun.elapsed());
+            let took = begun.elapsed();
+            state.clock.end_turn(took);
+            state.turn_ended(took);
             let next = state.deadline().map(|at| state.clock.instant(at));
             let publish = published + PUBLISH_EVERY;
             let deadline = next.map_or(publish, |next| next.min(publish));

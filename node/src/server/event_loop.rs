@@ -9,6 +9,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use consensus::Micros;
 use consensus_raft::Raft;
@@ -25,7 +26,7 @@ use super::clock::Clock;
 use super::connections::{Connections, Token, Written};
 use super::hosting::{Hosting, HostingError};
 use super::session_host::SessionHost;
-use super::snapshots::{SnapshotEvent, Snapshots, SnapshotsError};
+use super::snapshots::{SnapshotEvent, Snapshots, SnapshotsError, Step};
 use super::view::{Facts, Totals};
 
 /// What is read from a socket at a time, in bytes; one buffer for all connections.
@@ -47,6 +48,8 @@ pub(super) struct Loop<E> {
     pub(super) facts: Facts,
     pub(super) totals: Totals,
     pub(super) clock: Clock,
+    /// The longest turn since that was last published.
+    pub(super) longest_turn: Duration,
     /// Sockets are not read: too much waits already.
     paused: bool,
     scratch: Vec<u8>,
@@ -74,6 +77,7 @@ impl<E: Engine> Loop<E> {
             facts,
             totals: Totals::default(),
             clock: Clock::default(),
+            longest_turn: Duration::ZERO,
             paused: false,
             scratch: vec![0; READ_BYTES],
         }
@@ -131,10 +135,12 @@ impl<E: Engine> Loop<E> {
             let Some(group) = self.hosting.group(DATA_GROUP) else {
                 continue;
             };
+            let begun = Instant::now();
             if let Some(machine) = self.snapshots.take(now, group, event)? {
                 let connections = &mut self.connections;
                 let old = self.hosting.install(now, DATA_GROUP, machine, connections);
                 self.snapshots.retire(old);
+                self.snapshots.ended(Step::Install, begun);
             }
         }
         Ok(())
@@ -148,6 +154,11 @@ impl<E: Engine> Loop<E> {
             looked.map_err(SnapshotsError::from)?;
         }
         Ok(())
+    }
+
+    /// All that happens between two looks at the sockets has happened, and took so long.
+    pub(super) fn turn_ended(&mut self, took: Duration) {
+        self.longest_turn = self.longest_turn.max(took);
     }
 
     /// When the next turn is due if nothing happens before.

@@ -5,9 +5,11 @@
 //! clients hardly notice; two buffers go back and forth between the loop and the worker, so that what
 //! waits for the disk is bounded.
 
+mod spent;
 mod worker;
 
 use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 use consensus::Micros;
 use keyspace::{Keyspace, KeyspaceError};
@@ -18,6 +20,8 @@ use storage::{
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::event_loop::NodeGroup;
+use spent::Spent;
+pub(super) use spent::Step;
 use worker::Job;
 pub(super) use worker::SnapshotEvent;
 
@@ -53,6 +57,7 @@ pub(super) struct Snapshots {
     wanted: bool,
     /// What the worker was last told to keep.
     kept: Vec<SnapshotId>,
+    spent: Spent,
 }
 
 /// A snapshot under way.
@@ -83,6 +88,7 @@ impl Snapshots {
             writing: None,
             wanted: false,
             kept: Vec::new(),
+            spent: Spent::default(),
         };
         Ok((snapshots, events))
     }
@@ -128,10 +134,15 @@ impl Snapshots {
                     self.write(now, group)?;
                 }
             },
-            SnapshotTask::Persist => match group.machine_mut().flush()? {
-                Flush::Started => {}
-                Flush::KeepsNothing => self.write(now, group)?,
-            },
+            SnapshotTask::Persist => {
+                let begun = Instant::now();
+                let flushed = group.machine_mut().flush()?;
+                self.ended(Step::Flush, begun);
+                match flushed {
+                    Flush::Started => {}
+                    Flush::KeepsNothing => self.write(now, group)?,
+                }
+            }
             task => self.send(Job::Task(task)),
         }
         Ok(())
@@ -154,7 +165,10 @@ impl Snapshots {
         let members = group.view().membership().clone();
         let machine = group.machine_mut();
         let at = machine.applied();
-        let view = match machine.freeze()? {
+        let begun = Instant::now();
+        let frozen = machine.freeze()?;
+        self.spent.ended(Step::Freeze, begun);
+        let view = match frozen {
             Some(Frozen::Within(view)) => {
                 self.send(Job::Begin(at, members));
                 Some(view)
@@ -189,6 +203,7 @@ impl Snapshots {
             return Ok(());
         };
         writing.next = now + SLICE_EVERY;
+        let begun = Instant::now();
         let machine = group.machine_mut();
         let more =
             machine.read_frozen(view, SLICE_BYTES, &mut |key, value| buffer.push(key, value))?;
@@ -196,6 +211,7 @@ impl Snapshots {
             machine.thaw(view);
             writing.view = None;
         }
+        self.ended(Step::Slice, begun);
         self.send(Job::Rows(buffer));
         if !more {
             self.send(Job::Finish);
@@ -217,7 +233,9 @@ impl Snapshots {
         group: &mut NodeGroup<E>,
     ) -> Result<(), KeyspaceError> {
         if self.keeps {
+            let begun = Instant::now();
             let durable = group.machine().durable()?;
+            self.ended(Step::Durable, begun);
             group.replica().durable(now, durable.index);
         }
         let needed: Vec<_> = group.view().snapshots_in_use().collect();
@@ -235,6 +253,16 @@ impl Snapshots {
             self.send(Job::Keep(needed));
         }
         Ok(())
+    }
+
+    /// A step that began at `begun` has ended.
+    pub(super) fn ended(&mut self, step: Step, begun: Instant) {
+        self.spent.ended(step, begun);
+    }
+
+    /// Publishes how long snapshots have kept the loop.
+    pub(super) fn publish(&self) {
+        self.spent.publish();
     }
 
     /// Takes a report of the worker's. An engine that was installed comes back, to be put in its
