@@ -62,14 +62,18 @@ impl Progress {
 impl Tables {
     /// Opens the database in `directory`, or a new one if there is none.
     pub(super) fn open(directory: &Path, resources: &RocksResources) -> Result<Self, EngineError> {
-        clear(&directory.join("tables"))?;
-        clear(&directory.join("views"))?;
-        for part in ["tables", "views"] {
-            fs::create_dir_all(directory.join(part))
-                .map_err(|error| EngineError::new("make its directory", error))?;
-        }
+        let make = |directory: &Path| {
+            fs::create_dir_all(directory)
+                .map_err(|error| EngineError::new("make its directory", error))
+        };
+        make(directory)?;
+        // First, because it locks: what stands beside it may be of an engine that is open.
         let db = DB::open(&resources.options(), directory.join("db"))
             .map_err(failed("open its database"))?;
+        for part in ["tables", "views"] {
+            clear(&directory.join(part))?;
+            make(&directory.join(part))?;
+        }
         let db = Arc::new(db);
         let progress = Arc::new(Progress::default());
         let (jobs, queue) = channel();

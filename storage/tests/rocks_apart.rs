@@ -1,0 +1,65 @@
+//! What the RocksDB engine does when something is dropped early, opened twice, or left behind.
+#![cfg(feature = "rocksdb")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::fs;
+use std::ops::{Bound, ControlFlow};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use storage::{Backend, Engine, Frozen, FrozenRows, RocksBackend, RocksEngine, RocksResources};
+
+fn backend() -> RocksBackend {
+    RocksBackend::new(RocksResources::new(16 << 20).unwrap())
+}
+
+/// Waits until it is so.
+fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < Duration::from_secs(60), "never {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn entries(directory: &Path) -> usize {
+    fs::read_dir(directory).unwrap().count()
+}
+
+fn put(engine: &mut RocksEngine, keys: std::ops::Range<u32>, value: &[u8]) {
+    for n in keys {
+        engine.put(&n.to_be_bytes(), value).unwrap();
+    }
+    engine.commit().unwrap();
+}
+
+/// Makes everything committed durable.
+fn settle(engine: &mut RocksEngine, key: u32, value: &[u8]) {
+    engine.flush().unwrap();
+    until("durable", || {
+        engine.get_durable(&key.to_be_bytes()).unwrap().as_deref() == Some(value)
+    });
+}
+
+fn freeze(engine: &mut RocksEngine) -> Box<dyn FrozenRows> {
+    match engine.freeze().unwrap() {
+        Frozen::Apart(view) => view,
+        Frozen::Within(_) => panic!("a view within"),
+    }
+}
+
+#[test]
+fn whoever_opens_it_in_vain_disturbs_nobody() {
+    let place = tempfile::tempdir().unwrap();
+    let mut engine = backend().open(place.path()).unwrap();
+    put(&mut engine, 0..100, &[1; 100]);
+    let mut view = freeze(&mut engine);
+    until("made", || view.ready().unwrap());
+    let written = place.path().join("tables/on-its-way");
+    fs::write(&written, "a table").unwrap();
+    let views = entries(&place.path().join("views"));
+    assert!(backend().open(place.path()).is_err());
+    assert!(written.exists(), "a table that is being written is gone");
+    assert_eq!(entries(&place.path().join("views")), views);
+}
