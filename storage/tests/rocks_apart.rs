@@ -50,6 +50,22 @@ fn freeze(engine: &mut RocksEngine) -> Box<dyn FrozenRows> {
 }
 
 #[test]
+fn views_that_are_dropped_while_they_are_made_leave_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let mut engine = backend().open(place.path()).unwrap();
+    for n in 0..20 {
+        put(&mut engine, n..n + 1, &[1; 1_000]);
+        drop(freeze(&mut engine));
+    }
+    // One that is read is made after all of them.
+    let mut last = freeze(&mut engine);
+    assert!(last.get(&19_u32.to_be_bytes()).unwrap().is_some());
+    drop(last);
+    let views = place.path().join("views");
+    until("without views", || entries(&views) == 0);
+}
+
+#[test]
 fn whoever_opens_it_in_vain_disturbs_nobody() {
     let place = tempfile::tempdir().unwrap();
     let mut engine = backend().open(place.path()).unwrap();

@@ -234,8 +234,12 @@ impl Writer {
                 let opened = DB::open_for_read_only(&options, &directory, false);
                 opened.map_err(failed("open a checkpoint"))
             });
-            // Nobody waits for a view that was dropped meanwhile.
-            let _ = sender.send(opened);
+            if let Err(unwanted) = sender.send(opened) {
+                // It was dropped before there was anything to clear away, and its links would keep
+                // every table of this moment on the disk.
+                drop(unwanted);
+                let _ = clear(&directory);
+            }
         };
         // Opening reads from every table, and tables must not wait for that. Without a thread the
         // sender is dropped, and whoever waits is told.
