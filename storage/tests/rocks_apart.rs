@@ -79,3 +79,27 @@ fn whoever_opens_it_in_vain_disturbs_nobody() {
     assert!(written.exists(), "a table that is being written is gone");
     assert_eq!(entries(&place.path().join("views")), views);
 }
+
+#[test]
+fn a_table_whose_first_name_could_not_be_removed_is_not_written_over() {
+    let place = tempfile::tempdir().unwrap();
+    let mut engine = backend().open(place.path()).unwrap();
+    put(&mut engine, 0..1_000, &[1; 100]);
+    settle(&mut engine, 999, &[1; 100]);
+    let is_table = |path: &Path| path.extension().is_some_and(|end| end == "sst");
+    let mut tables = fs::read_dir(place.path().join("db")).unwrap();
+    let table = tables.find_map(|entry| Some(entry.unwrap().path()).filter(|path| is_table(path)));
+    // As if the disk had not let it go.
+    fs::hard_link(table.unwrap(), place.path().join("tables/sealed.sst")).unwrap();
+    put(&mut engine, 1_000..1_010, &[2; 100]);
+    settle(&mut engine, 1_009, &[2; 100]);
+    drop(engine);
+    let engine = backend().open(place.path()).unwrap();
+    let mut count = 0;
+    let scanned = engine.scan(Bound::Unbounded, Bound::Unbounded, &mut |_, _| {
+        count += 1;
+        ControlFlow::Continue(())
+    });
+    scanned.unwrap();
+    assert_eq!(count, 1_010);
+}

@@ -4,6 +4,7 @@
 //! when it returns. Everything that must be of one moment with that goes through the same queue: a
 //! view is a checkpoint, made behind the buffers that belong to it.
 
+use std::error::Error;
 use std::fs::{self, File};
 use std::io;
 use std::num::NonZeroU64;
@@ -202,8 +203,14 @@ impl Writer {
         }
     }
 
-    fn write(&self, buffer: &WriteBuffer) -> Result<(), rocksdb::Error> {
+    fn write(&self, buffer: &WriteBuffer) -> Result<(), Box<dyn Error>> {
         let path = self.directory.join("sealed.sst");
+        match fs::remove_file(&path) {
+            // RocksDB does not say if it could not remove the name under which it has taken a table
+            // over: writing to that would be writing over the table.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
         let options = self.resources.young_table_options();
         let mut table = SstFileWriter::create(&options);
         table.open(&path)?;
