@@ -247,8 +247,9 @@ impl Engine for FjallEngine {
         to: Bound<&[u8]>,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
     ) -> Result<(), EngineError> {
-        self.staged.scan((from, to), visit, |visit| {
-            scan(&self.db.snapshot(), &self.rows, (from, to), visit)
+        let view = self.db.snapshot();
+        self.staged.scan((from, to), visit, |range, visit| {
+            scan(&view, &self.rows, range, visit)
         })
     }
 

@@ -49,7 +49,7 @@ use self::view::Checkpointed;
 use crate::backend::Backend;
 use crate::engine::{Engine, EngineError};
 use crate::frozen::{Flush, Frozen, Rows};
-use crate::write_buffer::{Found, Visit, WriteBuffer};
+use crate::write_buffer::{Found, Range, Visit, WriteBuffer};
 
 /// Opens [`RocksEngine`]s that share their resources.
 #[derive(Clone)]
@@ -148,7 +148,7 @@ impl RocksEngine {
     }
 
     /// What is in memory, the newest first.
-    fn buffers(&self) -> impl Iterator<Item = &WriteBuffer> {
+    fn buffers(&self) -> impl Iterator<Item = &WriteBuffer> + Clone {
         let sealed = self.sealed.iter().rev().map(|(_, buffer)| &**buffer);
         std::iter::once(&self.buffer).chain(sealed)
     }
@@ -178,14 +178,13 @@ impl RocksEngine {
 
     fn scan_below<'a>(
         &'a self,
-        mut buffers: impl Iterator<Item = &'a WriteBuffer>,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
+        mut buffers: impl Iterator<Item = &'a WriteBuffer> + Clone,
+        range: Range<'_>,
         visit: Visit<'_>,
     ) -> Result<(), EngineError> {
         match buffers.next() {
-            Some(buffer) => buffer.scan(range, visit, |visit| {
-                let buffers: Box<dyn Iterator<Item = &WriteBuffer>> = Box::new(buffers);
-                self.scan_below(buffers, range, visit)
+            Some(buffer) => buffer.scan(range, visit, |range, visit| {
+                self.scan_below(buffers.clone(), range, visit)
             }),
             None => view::scan(self.tables.db(), ReadOptions::default(), range, visit),
         }

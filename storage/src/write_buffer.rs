@@ -12,6 +12,13 @@ use crate::memory::Tree;
 /// What sees the keys and values of a scan.
 pub(crate) type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
 
+/// The keys between two bounds.
+pub(crate) type Range<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
+/// After so many rows that are gone a scan below begins anew behind their range: it costs about as
+/// much as looking at them.
+const GONE_MAX: usize = 32;
+
 /// What a removed key, and a range of them, take in memory beside their bytes.
 const ENTRY_BYTES: usize = 64;
 
@@ -86,9 +93,14 @@ impl WriteBuffer {
     }
 
     fn is_gone(&self, key: &[u8]) -> bool {
+        self.gone_to(key).is_some()
+    }
+
+    /// Where the range ends in which `key` is gone.
+    fn gone_to(&self, key: &[u8]) -> Option<&[u8]> {
         let before = (Bound::Unbounded, Bound::Included(key));
-        let range = self.gone.range::<[u8], _>(before).next_back();
-        range.is_some_and(|(_, end)| key < end.as_slice())
+        let (_, end) = self.gone.range::<[u8], _>(before).next_back()?;
+        (key < end.as_slice()).then_some(end)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -136,35 +148,52 @@ impl WriteBuffer {
     }
 
     /// Visits what is seen between two bounds: what is held back, and of what `below` visits that
-    /// which still counts. `below` visits the same range, in order, until it is told to break.
+    /// which still counts. `below` visits the range it is given, in order, until it is told to break.
+    /// It is asked again behind a range in which much is gone: whoever empties a range slice by slice
+    /// would else look at all that is gone for every slice.
     pub(crate) fn scan(
         &self,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
+        range: Range<'_>,
         visit: Visit<'_>,
-        below: impl FnOnce(Visit<'_>) -> Result<(), EngineError>,
+        mut below: impl FnMut(Range<'_>, Visit<'_>) -> Result<(), EngineError>,
     ) -> Result<(), EngineError> {
         if is_empty(range) {
             return Ok(());
         }
         if self.is_empty() {
-            return below(visit);
+            return below(range, visit);
         }
         let mut entries = self.entries(range).peekable();
         let mut broke = false;
-        below(&mut |key, value| {
-            let flow = (|| {
-                while let Some((before, value)) = entries.next_if(|(at, _)| *at < key) {
-                    value.map_or(ControlFlow::Continue(()), |value| visit(before, value))?;
+        let mut rest = Some(range);
+        while let Some(range) = rest.take().filter(|range| !is_empty(*range)) {
+            let mut gone = 0;
+            below(range, &mut |key, value| {
+                let flow = (|| {
+                    while let Some((before, value)) = entries.next_if(|(at, _)| *at < key) {
+                        value.map_or(ControlFlow::Continue(()), |value| visit(before, value))?;
+                    }
+                    let seen = match entries.next_if(|(at, _)| *at == key) {
+                        Some((_, value)) => value,
+                        None => match self.gone_to(key) {
+                            None => Some(value),
+                            Some(end) => {
+                                gone += 1;
+                                rest =
+                                    (gone == GONE_MAX).then_some((Bound::Included(end), range.1));
+                                None
+                            }
+                        },
+                    };
+                    seen.map_or(ControlFlow::Continue(()), |value| visit(key, value))
+                })();
+                broke = flow.is_break();
+                match rest {
+                    Some(_) => ControlFlow::Break(()),
+                    None => flow,
                 }
-                let seen = match entries.next_if(|(at, _)| *at == key) {
-                    Some((_, value)) => value,
-                    None => (!self.is_gone(key)).then_some(value),
-                };
-                seen.map_or(ControlFlow::Continue(()), |value| visit(key, value))
-            })();
-            broke = flow.is_break();
-            flow
-        })?;
+            })?;
+        }
         let mut rest = entries.filter_map(|(key, value)| Some((key, value?)));
         if !broke {
             // A break says that the visitor had enough: no news to the caller.
