@@ -141,6 +141,15 @@ pub trait LogStore: Send {
         max_bytes: usize,
     ) -> Result<LogRead, LogError>;
 
+    /// Does a part of what has time, such as giving back room on the disk, and says whether there is
+    /// more. To be called while there is nothing else to do; nothing depends on it but the room.
+    ///
+    /// # Errors
+    /// Those of [`write`](Self::write).
+    fn tidy(&mut self) -> Result<bool, LogError> {
+        Ok(false)
+    }
+
     /// How many times something was synced to the disk since the store was opened.
     fn fsyncs(&self) -> u64;
 }

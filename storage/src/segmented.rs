@@ -218,8 +218,10 @@ impl<D: Disk> SegmentedLog<D> {
         self.next += 1;
         self.unsealed = true;
         self.batch.clear();
-        self.files.remove_below(self.index.floor)?;
         self.index.ledger.release_below(self.index.floor);
+        if self.files.may_remove() {
+            self.files.remove_one_below(self.index.floor)?;
+        }
         Ok(())
     }
 
@@ -236,6 +238,8 @@ impl<D: Disk> SegmentedLog<D> {
         let Some(oldest) = self.files.oldest_closed() else {
             return;
         };
+        // Those below are on record already, and go one by one.
+        let oldest = oldest.max(self.index.floor);
         let needed = |id: &u32| self.index.ledger.live(*id) > 0;
         let floor = (oldest..active).find(needed).unwrap_or(active);
         if floor > oldest {
@@ -362,6 +366,16 @@ impl<D: Disk> LogStore for SegmentedLog<D> {
             (true, true) => LogRead::Corrupt,
             (true, false) => LogRead::Records(records),
         })
+    }
+
+    fn tidy(&mut self) -> Result<bool, LogError> {
+        self.alive()?;
+        let floor = self.index.floor;
+        if let Err(error) = self.files.remove_one_below(floor) {
+            self.poisoned = Some(error.to_string());
+            return Err(error);
+        }
+        Ok(self.files.any_below(floor))
     }
 
     fn fsyncs(&self) -> u64 {

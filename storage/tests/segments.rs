@@ -131,6 +131,7 @@ fn purging_gives_the_disk_back() {
         "nothing may go while it is needed"
     );
     write(&mut log, A, [purge(398)]);
+    while log.tidy().unwrap() {}
     assert!(
         log.disk_bytes() < 64 << 10,
         "{} bytes for two records",
@@ -139,6 +140,72 @@ fn purging_gives_the_disk_back() {
     assert!(disk.names().len() <= 4, "{:?}", disk.names());
     drop(log);
     assert_eq!(indexes(&open(&disk), A), [399, 400]);
+}
+
+/// Removing a segment syncs the directory. All at once, those of gigabytes would keep every write
+/// waiting for seconds, and a leader whose writes wait resigns.
+#[test]
+fn a_write_that_frees_many_segments_removes_one() {
+    let disk = MemoryDisk::new(1);
+    let mut log = open(&disk);
+    for index in 1..=395 {
+        write(&mut log, A, [put(index, vec![0; 1_000])]);
+    }
+    let (before, fsyncs) = (segment_names(&disk), log.fsyncs());
+    assert!(before.len() > 20, "{before:?}");
+    write(&mut log, A, [purge(390)]);
+    let after = segment_names(&disk);
+    assert_eq!(after, before[1..]);
+    assert_eq!(log.fsyncs() - fsyncs, 2);
+    write(&mut log, A, [put(396, "next")]);
+    assert_eq!(segment_names(&disk), after, "more has to be written first");
+    // Under load they go faster than others come.
+    for index in 397..=600 {
+        write(&mut log, A, [put(index, vec![0; 1_000]), purge(index - 3)]);
+    }
+    assert!(segment_names(&disk).len() <= 3, "{:?}", disk.names());
+}
+
+#[test]
+fn segments_go_one_by_one_while_there_is_nothing_else_to_do() {
+    let disk = MemoryDisk::new(1);
+    let mut log = open(&disk);
+    assert!(!log.tidy().unwrap());
+    for index in 1..=400 {
+        write(&mut log, A, [put(index, vec![0; 1_000])]);
+    }
+    write(&mut log, A, [hard_state("a vote"), purge(398)]);
+    let mut left = segment_names(&disk);
+    while log.tidy().unwrap() {
+        left.remove(0);
+        assert_eq!(segment_names(&disk), left);
+        // A node that ends here finds everything, and gives the room back when it starts.
+        let copy = copied(&disk, |_| u64::MAX);
+        let again = open(&copy);
+        assert_eq!(indexes(&again, A), [399, 400]);
+        let found = again.recovered(A);
+        assert_eq!((found.purged.0, found.damaged), (398, false));
+        assert!(segment_names(&copy).len() <= 3, "{:?}", copy.names());
+    }
+    assert!(segment_names(&disk).len() <= 2, "{:?}", disk.names());
+}
+
+#[test]
+fn a_segment_that_cannot_be_removed_ends_the_log() {
+    let disk = MemoryDisk::new(1);
+    let mut log = open(&disk);
+    for index in 1..=100 {
+        write(&mut log, A, [put(index, vec![0; 1_000])]);
+    }
+    write(&mut log, A, [purge(98)]);
+    disk.fail_sync(0);
+    assert!(log.tidy().is_err());
+    assert!(matches!(log.tidy(), Err(LogError::Poisoned { .. })));
+    let write = log.write(&[GroupWrite {
+        group: A,
+        ops: vec![put(101, "next")],
+    }]);
+    assert!(matches!(write, Err(LogError::Poisoned { .. })));
 }
 
 #[test]

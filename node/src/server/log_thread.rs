@@ -3,8 +3,11 @@
 //! While an fsync runs, requests gather; the next write takes them all, so that however many groups
 //! and turns are waiting there is one fsync for them. Requests keep their order: a fetch sees what
 //! was written before it and in its own turn, and nothing that was written after.
+//!
+//! While nobody asks for anything the log is tidied, a little at a time.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 use consensus::{FetchId, Fetched, WriteSeq};
 use replication::{RecordError, to_fetched};
@@ -13,6 +16,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// Groups' writes that one write to the disk gathers at most.
 const WRITES_MAX: usize = 1 << 14;
+/// How long nobody asks for anything before the log is tidied: who asks meanwhile waits.
+const TIDY_AFTER: Duration = Duration::from_millis(20);
 
 /// What the event loop asks for at the end of a turn, for all groups.
 #[derive(Debug, Default)]
@@ -122,18 +127,40 @@ fn work(
     requests: &Receiver<LogRequest>,
     events: &UnboundedSender<LogEvent>,
 ) {
-    while let Ok(mut gathered) = requests.recv() {
-        while gathered.fetches.is_empty() && gathered.writes.len() < WRITES_MAX {
-            match requests.try_recv() {
-                Ok(later) => gathered.absorb(later),
-                Err(_) => break,
+    let mut untidy = true;
+    loop {
+        let received = match untidy {
+            true => requests.recv_timeout(TIDY_AFTER),
+            false => requests.recv().map_err(RecvTimeoutError::from),
+        };
+        let done = match received {
+            Ok(first) => {
+                untidy = true;
+                serve(&mut log, gather(first, requests), events)
             }
-        }
-        if let Err(failure) = serve(&mut log, gathered, events) {
+            Err(RecvTimeoutError::Timeout) => log
+                .tidy()
+                .map(|more| untidy = more)
+                .map_err(LogFailure::from),
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        if let Err(failure) = done {
             let _ = events.send(LogEvent::Failed(failure));
             return;
         }
     }
+}
+
+/// What has gathered behind `first`, as far as it can be done together.
+fn gather(first: LogRequest, requests: &Receiver<LogRequest>) -> LogRequest {
+    let mut gathered = first;
+    while gathered.fetches.is_empty() && gathered.writes.len() < WRITES_MAX {
+        match requests.try_recv() {
+            Ok(later) => gathered.absorb(later),
+            Err(_) => break,
+        }
+    }
+    gathered
 }
 
 fn serve(
@@ -151,4 +178,49 @@ fn serve(
         let _ = events.send(LogEvent::Fetched(fetch.group, fetch.id, fetched));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use storage::{Epoch, LogOp, LogOptions, MemoryDisk, Record, SegmentedLog};
+
+    use super::*;
+
+    #[test]
+    fn what_a_purge_frees_goes_while_nobody_asks_for_anything() {
+        let disk = MemoryDisk::new(1);
+        let options = LogOptions::default().segment_bytes(16 << 10);
+        let log = SegmentedLog::open(disk.clone(), options).unwrap();
+        let (requests, events) = start(log).unwrap();
+        let ask = |op| {
+            let (group, ops) = (GroupId(0), vec![op]);
+            requests.send(LogRequest {
+                writes: vec![GroupWrite { group, ops }],
+                ..LogRequest::default()
+            });
+        };
+        let epoch = Epoch { round: 1, node: 0 };
+        for index in 1..=200 {
+            ask(LogOp::Put(Record {
+                index,
+                epoch,
+                kind: 0,
+                payload: vec![0; 1_000].into(),
+            }));
+        }
+        ask(LogOp::PurgeTo { index: 200, epoch });
+        let files = || disk.names().len();
+        let begun = Instant::now();
+        while files() > 4 {
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "{} stay",
+                files()
+            );
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        drop((requests, events));
+    }
 }

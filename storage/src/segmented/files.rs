@@ -23,6 +23,10 @@ use crate::random::Random;
 /// The name a segment has until it is complete.
 pub(super) const UNFINISHED: &str = "unfinished.tmp";
 
+/// How many segments may go while one is written: removing one takes as long as many writes, and a
+/// purge may free hundreds at once.
+const REMOVALS: u64 = 8;
+
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// One segment's file.
@@ -46,6 +50,8 @@ pub(super) struct Files<D: Disk> {
     capacity: u64,
     /// The file that says which segment is the last.
     newest: Option<D::File>,
+    /// Bytes written since a segment was last removed.
+    since_removal: u64,
     pub(super) fsyncs: u64,
 }
 
@@ -67,6 +73,7 @@ impl<D: Disk> Files<D> {
             position: 0,
             capacity: 0,
             newest: None,
+            since_removal: u64::MAX,
             fsyncs: 0,
         }
     }
@@ -216,6 +223,7 @@ impl<D: Disk> Files<D> {
             .file
             .sync_data()
             .map_err(|error| io_error("sync", &file_name(segment.id), error))?;
+        self.since_removal = self.since_removal.saturating_add(end - self.position);
         self.position = end;
         if grows {
             self.mark_newest(false)?;
@@ -223,10 +231,24 @@ impl<D: Disk> Files<D> {
         Ok(())
     }
 
-    /// Removes the segments below `floor`, each durably before the next, so that those that a crash
-    /// leaves behind have no gap among them.
-    pub(super) fn remove_below(&mut self, floor: u32) -> Result<(), LogError> {
-        while let Some(segment) = self.segments.pop_front_if(|segment| segment.id < floor) {
+    /// Whether there are segments below `floor`.
+    pub(super) fn any_below(&self, floor: u32) -> bool {
+        self.segments
+            .front()
+            .is_some_and(|oldest| oldest.id < floor)
+    }
+
+    /// Whether enough was written since a segment was removed that removing another one delays nobody
+    /// much, and the log shrinks all the same.
+    pub(super) fn may_remove(&self) -> bool {
+        self.since_removal >= self.options.segment_bytes / REMOVALS
+    }
+
+    /// Removes the oldest segment, if it is below `floor`: durably before the next goes, so that those
+    /// that a crash leaves behind have no gap among them.
+    pub(super) fn remove_one_below(&mut self, floor: u32) -> Result<(), LogError> {
+        if let Some(segment) = self.segments.pop_front_if(|segment| segment.id < floor) {
+            self.since_removal = 0;
             let name = file_name(segment.id);
             self.disk
                 .remove(&name)

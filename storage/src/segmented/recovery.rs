@@ -264,7 +264,10 @@ impl<D: Disk> Recovered<D> {
         self.files.make(header, first, 0)?;
         self.batch.clear();
         self.index.floor = removable(&self.index, &self.files);
-        self.files.remove_below(self.index.floor)?;
+        // A log that is being opened keeps nobody waiting yet.
+        while self.files.any_below(self.index.floor) {
+            self.files.remove_one_below(self.index.floor)?;
+        }
         self.index.ledger.release_below(self.index.floor);
         Ok(())
     }
