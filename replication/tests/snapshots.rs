@@ -355,6 +355,45 @@ fn the_protocol_has_the_last_word() {
 }
 
 #[test]
+fn what_is_stored_once_its_sender_is_gone_counts() {
+    let whole = meta(9, 100);
+    let mut bench = receiving(&whole);
+    bench.hear(PEER, chunk(&whole, 0, 100));
+    bench.hear(PEER, Message::SnapshotGone { id: whole.id });
+    bench.turn();
+    bench.replica.chunk_stored(bench.now, whole.id, 100);
+    bench.turn();
+    assert_eq!(
+        bench.told(),
+        ["offered 9@1 by n2"],
+        "nobody else need send it"
+    );
+
+    let part = meta(9, 10 * MIB);
+    let mut bench = receiving(&part);
+    bench.hear(PEER, chunk(&part, 0, 1_000));
+    bench.hear(PEER, Message::SnapshotGone { id: part.id });
+    bench.turn();
+    bench.replica.chunk_stored(bench.now, part.id, 1_000);
+    assert_eq!(bench.turn(), [], "there is nobody to be asked");
+    bench.hear(OTHER, Message::SnapshotOffer { meta: part.clone() });
+    assert_eq!(bench.turn(), [Seen::Want(OTHER, 1_000, 1_000 + MIB)]);
+}
+
+#[test]
+fn a_piece_that_is_found_to_be_corrupt_once_its_sender_is_gone_is_asked_for_elsewhere() {
+    let meta = meta(9, 10 * MIB);
+    let mut bench = receiving(&meta);
+    bench.hear(PEER, chunk(&meta, 0, 1_000));
+    bench.hear(PEER, Message::SnapshotGone { id: meta.id });
+    bench.turn();
+    bench.replica.incoming_corrupt(bench.now, meta.id, 500);
+    assert_eq!(bench.turn(), []);
+    bench.hear(OTHER, Message::SnapshotOffer { meta: meta.clone() });
+    assert_eq!(bench.turn(), [Seen::Want(OTHER, 500, 500 + MIB)]);
+}
+
+#[test]
 fn an_install_that_the_disk_refuses_is_abandoned_and_said() {
     let meta = meta(9, 100);
     let (mut bench, seen) = complete(&meta, true);

@@ -120,7 +120,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
 
     /// Everything up to `upto` is durable.
     pub fn chunk_stored(&mut self, now: Micros, id: SnapshotId, upto: u64) {
-        if let Some(incoming) = self.incoming_of(id, Stage::Pulling) {
+        if let Some(incoming) = self.being_stored(id) {
             incoming.stored = incoming.stored.max(upto.min(incoming.received));
             incoming.at = now;
             self.go_on(now, false);
@@ -130,7 +130,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
     /// What was to be stored is not of this snapshot, though it arrived as it was sent. Up to `good`
     /// all is right and durable.
     pub fn incoming_corrupt(&mut self, now: Micros, id: SnapshotId, good: u64) {
-        let Some(incoming) = self.incoming_of(id, Stage::Pulling) else {
+        let Some(incoming) = self.being_stored(id) else {
             return;
         };
         incoming.stored = good.min(incoming.received);
@@ -275,7 +275,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         };
         self.step(now, offered);
         self.drain();
-        if self.incoming_of(id, Stage::Pulling).is_some() {
+        if self.being_stored(id).is_some() {
             // The protocol has not asked for it: it has got on by itself meanwhile.
             self.incoming = None;
             let task = SnapshotTask::Discard { id };
@@ -324,6 +324,15 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
     fn incoming_of(&mut self, id: SnapshotId, stage: Stage) -> Option<&mut Incoming> {
         let incoming = self.incoming.as_mut();
         incoming.filter(|incoming| incoming.meta.id == id && incoming.stage == stage)
+    }
+
+    /// What the host may still be storing pieces of: it goes on when their sender is gone, and they
+    /// are not asked for again.
+    fn being_stored(&mut self, id: SnapshotId) -> Option<&mut Incoming> {
+        let stored = |incoming: &&mut Incoming| {
+            matches!(incoming.stage, Stage::Pulling | Stage::Orphaned) && incoming.meta.id == id
+        };
+        self.incoming.as_mut().filter(stored)
     }
 
     fn end_receiving(&mut self, from: NodeId, id: SnapshotId, end: SnapshotEnd) {
