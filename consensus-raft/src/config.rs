@@ -14,9 +14,14 @@ pub struct Config {
     /// How often a leader speaks to each peer, if nothing else does. Default 50 ms.
     pub heartbeat_interval: Micros,
     /// How long a follower hears nothing before it stands for election: between this and twice
-    /// this, drawn anew each time. A leader steps down after this long without a quorum, or
-    /// without progress of its own disk. Default 300 ms.
+    /// this, drawn anew each time. A leader steps down after this long without a quorum. Default
+    /// 300 ms.
     pub election_timeout: Micros,
+    /// How long this node's disk may show no progress before it counts as hung: then it leads no
+    /// more, and does not stand. Longer than a busy disk ever pauses: until then a quorum of the
+    /// others commits without it, and where there is none, nobody could be elected without its
+    /// disk either. Default 2 s.
+    pub disk_patience: Micros,
     /// Payload bytes in one append; a larger entry still travels, alone. Default 1 MiB.
     pub max_append_bytes: usize,
     /// Appends on their way to one peer. Default 64.
@@ -47,6 +52,7 @@ impl Config {
             node,
             heartbeat_interval: Micros::from_millis(50),
             election_timeout: Micros::from_millis(300),
+            disk_patience: Micros::from_millis(2_000),
             max_append_bytes: MIB,
             max_in_flight_messages: 64,
             max_in_flight_bytes: 8 * MIB,
@@ -76,6 +82,9 @@ impl Config {
         }
         if self.election_timeout.0 > MAX_TIMEOUT.0 {
             return Err(ConfigError::ElectionTimeoutTooLong(self.election_timeout));
+        }
+        if self.disk_patience.0 == 0 {
+            return Err(ConfigError::IsZero("disk_patience"));
         }
         if self.max_append_bytes == 0 {
             return Err(ConfigError::IsZero("max_append_bytes"));

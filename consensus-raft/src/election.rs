@@ -7,8 +7,8 @@
 //! A node that has heard a leader within the shortest election timeout, and a leader itself,
 //! ignores votes and pre-votes altogether: whoever asks has merely lost touch.
 //!
-//! A node does not stand while it is damaged, has no vote, or waits for a write for longer than an
-//! election timeout: a leader with a hung disk is no use. Nor is one that has yet to replay much of
+//! A node does not stand while it is damaged, has no vote, or its disk hangs: a leader with a hung disk
+//! is no use. Nor is one that has yet to replay much of
 //! its log, since it serves no read and answers no write before it has: it lets the others go
 //! first, and stands an election timeout later if nobody has won by then. Where all have as much
 //! to replay, that is all it costs.
@@ -70,8 +70,7 @@ impl Raft {
     }
 
     fn may_campaign(&self) -> bool {
-        let patience = self.config.election_timeout;
-        let overdue = self.durability.overdue_at(patience);
+        let overdue = self.durability.overdue_at(self.config.disk_patience);
         self.membership.is_voter(self.me())
             && !self.is_damaged()
             && overdue.is_none_or(|at| at > self.now)

@@ -345,7 +345,7 @@ impl Consensus for Raft {
         }
         let timer = match &self.state {
             State::Leader(reign) => {
-                let overdue = self.durability.overdue_at(self.config.election_timeout);
+                let overdue = self.durability.overdue_at(self.config.disk_patience);
                 let timer = reign.deadline();
                 overdue.map_or(timer, |at| at.min(timer))
             }

@@ -163,7 +163,7 @@ impl Raft {
     /// A request that goes unanswered is sent again. One that cannot leave, because the disk hangs
     /// that must first hold this life's number, is given up: another node may serve the reads.
     pub(crate) fn on_follower_time(&mut self) {
-        let hung = self.durability.overdue_at(self.config.election_timeout);
+        let hung = self.durability.overdue_at(self.config.disk_patience);
         let hung = hung.is_some_and(|at| self.now >= at);
         let (State::Follower(following), Some(leader)) = (&mut self.state, self.leader) else {
             return;

@@ -177,7 +177,7 @@ impl Raft {
         let State::Leader(reign) = &mut self.state else {
             return;
         };
-        let hung = self.durability.overdue_at(patience);
+        let hung = self.durability.overdue_at(self.config.disk_patience);
         if hung.is_some_and(|at| now >= at) {
             return self.become_follower();
         }

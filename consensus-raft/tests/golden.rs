@@ -182,14 +182,23 @@ impl Runner {
             "tight" => tight,
             "replay" => |node| Config {
                 max_apply_lag: 2,
-                ..Config::new(node)
+                ..usual(node)
             },
-            _ => Config::new,
+            _ => usual,
         };
         let mut world = World::of(members, 0, configure);
         world.trace_sends = true;
         world.keep_trace = usize::MAX / 4;
         self.0 = Some(world);
+    }
+}
+
+/// The defaults, but for a disk that hangs after an election timeout: no script waits for seconds.
+fn usual(node: NodeId) -> Config {
+    let defaults = Config::new(node);
+    Config {
+        disk_patience: defaults.election_timeout,
+        ..defaults
     }
 }
 
@@ -200,7 +209,7 @@ fn tight(node: NodeId) -> Config {
         max_in_flight_messages: 3,
         cache_bytes: 1,
         max_uncommitted_bytes: 8,
-        ..Config::new(node)
+        ..usual(node)
     }
 }
 

@@ -77,6 +77,8 @@ pub(crate) struct Config {
     /// How long a follower waits for a leader before it stands for election; elections are drawn
     /// from once to twice this.
     pub(crate) election_timeout: Duration,
+    /// How long this node's disk may show no progress before it counts as hung.
+    pub(crate) disk_patience: Duration,
     /// What a client may use up.
     pub(crate) limits: Limits,
     /// How many databases there are: SELECT accepts 0 to one less.
@@ -131,6 +133,7 @@ impl Config {
             hold: layers.parse("hold-ms", "milliseconds, at most 3600000", value::millis)?,
             heartbeat: layers.parse("heartbeat-ms", SPAN, value::some_millis)?,
             election_timeout: layers.parse("election-timeout-ms", SPAN, value::some_millis)?,
+            disk_patience: layers.parse("disk-patience-ms", SPAN, value::some_millis)?,
             limits: Limits {
                 maxclients: layers.parse("maxclients", "a number from 1", value::count)?,
                 proto_max_bulk_len: layers.parse("proto-max-bulk-len", BYTES, value::some_bytes)?,

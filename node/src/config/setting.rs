@@ -165,6 +165,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         help: "How long a follower misses its leader before it stands for election (once to twice this)",
     },
     Setting {
+        key: "disk-patience-ms",
+        value: "MS",
+        default: "2000",
+        shared: true,
+        help: "How long this node's disk may show no progress before the node gives up leading",
+    },
+    Setting {
         key: "maxclients",
         value: "N",
         default: "10000",

@@ -106,6 +106,7 @@ fn every_setting_can_be_given_in_each_layer() {
         ("hold-ms", "0"),
         ("heartbeat-ms", "20"),
         ("election-timeout-ms", "100"),
+        ("disk-patience-ms", "900"),
         ("maxclients", "8"),
         ("proto-max-bulk-len", "1kb"),
         ("client-output-buffer-limit", "2kb"),
@@ -144,6 +145,7 @@ fn every_setting_can_be_given_in_each_layer() {
         assert_eq!(config.requirepass.as_ref().unwrap().reveal(), "p");
         assert_eq!(config.hold, Duration::ZERO);
         assert_eq!(config.election_timeout, Duration::from_millis(100));
+        assert_eq!(config.disk_patience, Duration::from_millis(900));
         assert_eq!(config.limits.client_output_buffer_limit, 2_048);
         assert_eq!(config.log_format, LogFormat::Json);
     }

@@ -107,6 +107,7 @@ pub(super) fn recover<B: Backend>(
     let mut raft = consensus_raft::Config::new(config.node);
     raft.heartbeat_interval = micros(config.heartbeat);
     raft.election_timeout = micros(config.election_timeout);
+    raft.disk_patience = micros(config.disk_patience);
     let core = Raft::new(raft, random(), recovered);
     let mut driver = replication::Config::new(config.node, directory.boot());
     driver.hold = micros(config.hold);

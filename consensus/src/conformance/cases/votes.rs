@@ -22,6 +22,7 @@ pub fn vote_waits_for_persisted<C: Consensus>(configure: Configure<'_, C>) {
             }
             cluster.run_for(seconds(1));
             cluster.crash(voter, 0);
+            cluster.lose_under_way(candidate);
             cluster.isolate(&[candidate]);
             cluster.start(voter);
             cluster.start(third);
