@@ -8,7 +8,6 @@ use std::{
     fs, io,
     path::Path,
     sync::{
-        Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
@@ -266,6 +265,8 @@ struct Stretch {
 fn catch_up(mut recipe: Recipe, gigabytes: f64, figures: &mut Figures<'_>) -> io::Result<()> {
     const BYTES: usize = 1_024;
     const KEYS: u64 = MILLION;
+    /// How many times the follower is killed while it is sent a snapshot.
+    const CUTS: u64 = 5;
     let gibibytes = gigabytes * 2.5;
     let writes = (gibibytes * 1024.0) as u64 * MIB / BYTES as u64;
     recipe.settings = vec!["--log-keep".to_owned(), "64mb".to_owned()];
@@ -287,33 +288,28 @@ fn catch_up(mut recipe: Recipe, gigabytes: f64, figures: &mut Figures<'_>) -> io
     let alone = under_load(port, KEYS, BYTES, |wait| wait(Duration::from_secs(10)))?;
     let before = sent(&cluster, leader)?;
     let begun = Instant::now();
-    let cuts = Mutex::new(0);
-    let cluster = Mutex::new(cluster);
-    let locked = || cluster.lock().unwrap_or_else(PoisonError::into_inner);
-    let beside = under_load(port, KEYS, BYTES, |_| {
-        locked().start_node(behind)?;
+    let mut cuts = 0;
+    let beside = under_load(port, KEYS, BYTES, |wait| {
+        cluster.start_node(behind)?;
         let mut last = before;
         loop {
-            thread::sleep(Duration::from_millis(20));
+            wait(Duration::from_millis(20))?;
             if begun.elapsed() > PATIENCE * 5 {
                 return Err(io::Error::other("the follower never caught up"));
             }
-            let now = sent(&locked(), leader)?;
-            let mut cuts = cuts.lock().unwrap_or_else(PoisonError::into_inner);
-            if *cuts < 5 && now >= last + KEYS * BYTES as u64 / 7 {
-                *cuts += 1;
+            let now = sent(&cluster, leader)?;
+            if cuts < CUTS && now >= last + KEYS * BYTES as u64 / (CUTS + 2) {
+                cuts += 1;
                 last = now;
-                locked().kill_node(behind);
-                locked().start_node(behind)?;
+                cluster.kill_node(behind);
+                cluster.start_node(behind)?;
             }
-            let lag = locked().applied(leader)? - locked().applied(behind)?;
+            let lag = cluster.applied(leader)? - cluster.applied(behind)?;
             if now > before && lag < LAG_MAX {
                 return Ok(());
             }
         }
     })?;
-    let cluster = cluster.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let cuts = cuts.into_inner().unwrap_or_else(PoisonError::into_inner);
     let bytes = sent(&cluster, leader)? - before;
     let size = snapshot_bytes(&recipe.directory.join(format!("node-{}", leader + 1)))?;
     figures.add(

@@ -207,7 +207,7 @@ pub(crate) fn spawn_node(recipe: &Recipe, nth: usize) -> io::Result<Process> {
     };
     command.args(["start", "--cluster", "bench", "--node", &number.to_string()]);
     command.arg("--dir").arg(home.join("data"));
-    command.args(["--engine", &recipe.engine, "--log-level", "warn"]);
+    command.args(["--engine", &recipe.engine, "--log-level", "info"]);
     command.args(["--client-listen", &address(port)]);
     command.args(["--peer-listen", &address(port + 1000)]);
     command.args(["--admin-listen", &address(port + 2000)]);

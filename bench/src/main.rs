@@ -101,6 +101,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         )
         .into());
     }
+    std::fs::create_dir_all(&args.dir)?;
     if machine::is_tmpfs(&args.dir)? {
         let dir = args.dir.display();
         return Err(
