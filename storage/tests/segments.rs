@@ -209,6 +209,26 @@ fn a_segment_that_cannot_be_removed_ends_the_log() {
 }
 
 #[test]
+fn what_is_free_and_still_there_may_be_damaged() {
+    let disk = MemoryDisk::new(1);
+    let mut log = open(&disk);
+    for index in 1..=400 {
+        write(&mut log, A, [put(index, vec![0; 1_000])]);
+    }
+    write(&mut log, A, [purge(398)]);
+    write(&mut log, A, [put(401, "next")]);
+    let left = segment_names(&disk);
+    assert!(left.len() > 20, "{left:?}");
+    disk.flip(&left[1], 600, 1);
+    drop(log);
+    let log = open(&disk);
+    assert_eq!(log.damage(), []);
+    assert!(!log.recovered(A).damaged);
+    assert_eq!(indexes(&log, A), [399, 400, 401]);
+    assert!(segment_names(&disk).len() <= 3, "{:?}", disk.names());
+}
+
+#[test]
 fn an_idle_group_pins_nothing() {
     let disk = MemoryDisk::new(1);
     let mut log = open(&disk);

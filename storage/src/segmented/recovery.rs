@@ -145,8 +145,31 @@ fn read<D: Disk>(disk: &D) -> Result<Read<D::File>, LogError> {
     }
     let whole = newest.filter(|newest| newest.id == last);
     let whole = whole.map_or(0, |newest| newest.bytes);
+    let mut floor = old.iter().map(|old| old.header.floor).max().unwrap_or(1);
+    loop {
+        let (replay, records, after) = replay(&old, floor, whole)?;
+        if replay.damage.is_empty() || replay.index.floor == floor {
+            return Ok(Read {
+                old,
+                unfinished,
+                replay,
+                records,
+                after,
+            });
+        }
+        // Some of it may stand where nothing is needed, which then counts for nothing.
+        floor = replay.index.floor;
+    }
+}
+
+/// Replays the segments from `floor` on. The last was `whole` bytes long once.
+fn replay<F: DiskFile>(
+    old: &[Old<F>],
+    floor: u32,
+    whole: u64,
+) -> Result<(Replay, Records, After), LogError> {
     let mut replay = Replay::default();
-    replay.index.floor = old.iter().map(|old| old.header.floor).max().unwrap_or(1);
+    replay.index.floor = floor;
     let mut records = Records::new();
     let mut after = After {
         required: 0,
@@ -154,8 +177,12 @@ fn read<D: Disk>(disk: &D) -> Result<Read<D::File>, LogError> {
     };
     let mut bytes = Vec::new();
     for (at, this) in old.iter().enumerate() {
+        let next = old.get(at + 1);
+        if this.segment.id < floor && next.is_some() {
+            continue;
+        }
         read_all(&this.segment, &mut bytes)?;
-        match old.get(at + 1) {
+        match next {
             Some(next) => replay.closed(this.header, &bytes, next.header.required),
             None if (bytes.len() as u64) < whole => {
                 after = replay.cut_off(this.header, &bytes, whole);
@@ -163,13 +190,7 @@ fn read<D: Disk>(disk: &D) -> Result<Read<D::File>, LogError> {
             None => (records, after) = replay.last(this.header, &bytes),
         }
     }
-    Ok(Read {
-        old,
-        unfinished,
-        replay,
-        records,
-        after,
-    })
+    Ok((replay, records, after))
 }
 
 /// What a log's segments hold, for people: nothing is locked, and nothing changed.
