@@ -5,6 +5,7 @@
 //! code runs under the event loop and in tests.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use consensus::{Channel, Consensus, FetchId, Index, LogOp, Micros, NodeId, WriteSeq};
 use replication::{
@@ -59,6 +60,16 @@ pub(super) struct Hosting<C: Consensus, S, T> {
     log_request: LogRequest,
     tasks: Vec<(GroupId, SnapshotTask)>,
     fsyncs: u64,
+    slowest: LogTimes,
+}
+
+/// How long the log's disk took at most.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LogTimes {
+    /// To write and sync what was gathered.
+    pub(super) write: Duration,
+    /// To read entries back.
+    pub(super) read: Duration,
 }
 
 impl<C: Consensus, S: StateMachine, T: Copy> Hosting<C, S, T> {
@@ -71,6 +82,7 @@ impl<C: Consensus, S: StateMachine, T: Copy> Hosting<C, S, T> {
             log_request: LogRequest::default(),
             tasks: Vec::new(),
             fsyncs: 0,
+            slowest: LogTimes::default(),
         }
     }
 
@@ -89,6 +101,11 @@ impl<C: Consensus, S: StateMachine, T: Copy> Hosting<C, S, T> {
         self.fsyncs
     }
 
+    /// The longest that the log's disk took since this was last asked.
+    pub(super) fn take_slowest(&mut self) -> LogTimes {
+        std::mem::take(&mut self.slowest)
+    }
+
     /// Takes what the log thread reported.
     pub(super) fn take_log_events(
         &mut self,
@@ -97,15 +114,22 @@ impl<C: Consensus, S: StateMachine, T: Copy> Hosting<C, S, T> {
     ) -> Result<(), HostingError<S::Error>> {
         for event in events.drain(..) {
             match event {
-                LogEvent::Durable(seqs, fsyncs) => {
+                LogEvent::Durable { seqs, fsyncs, took } => {
                     self.fsyncs = fsyncs;
+                    self.slowest.write = self.slowest.write.max(took);
                     for (group, seq) in seqs {
                         if let Some(group) = self.group(group) {
                             group.replica().persisted(now, seq);
                         }
                     }
                 }
-                LogEvent::Fetched(group, id, fetched) => {
+                LogEvent::Fetched {
+                    group,
+                    id,
+                    fetched,
+                    took,
+                } => {
+                    self.slowest.read = self.slowest.read.max(took);
                     if let Some(group) = self.group(group) {
                         group.replica().fetched(now, id, fetched);
                     }

@@ -7,7 +7,7 @@
 //! While nobody asks for anything the log is tidied, a little at a time.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use consensus::{FetchId, Fetched, WriteSeq};
 use replication::{RecordError, to_fetched};
@@ -56,10 +56,22 @@ pub(super) struct Fetch {
 /// What the log thread reports.
 #[derive(Debug)]
 pub(super) enum LogEvent {
-    /// These writes, and all before them, are durable. Fsyncs so far.
-    Durable(Vec<(GroupId, WriteSeq)>, u64),
+    /// These writes, and all before them, are durable.
+    Durable {
+        seqs: Vec<(GroupId, WriteSeq)>,
+        /// So far.
+        fsyncs: u64,
+        /// How long writing and syncing them took.
+        took: Duration,
+    },
     /// The answer to a fetch.
-    Fetched(GroupId, FetchId, Fetched),
+    Fetched {
+        group: GroupId,
+        id: FetchId,
+        fetched: Fetched,
+        /// How long reading took.
+        took: Duration,
+    },
     /// The log cannot go on, and neither can the node.
     Failed(LogFailure),
 }
@@ -169,21 +181,29 @@ fn serve(
     events: &UnboundedSender<LogEvent>,
 ) -> Result<(), LogFailure> {
     if !request.writes.is_empty() {
+        let begun = Instant::now();
         log.write(&request.writes)?;
-        let _ = events.send(LogEvent::Durable(request.seqs, log.fsyncs()));
+        let _ = events.send(LogEvent::Durable {
+            seqs: request.seqs,
+            fsyncs: log.fsyncs(),
+            took: begun.elapsed(),
+        });
     }
     for fetch in request.fetches {
+        let begun = Instant::now();
         let read = log.read(fetch.group, fetch.from, fetch.to, fetch.max_bytes)?;
-        let fetched = to_fetched(read)?;
-        let _ = events.send(LogEvent::Fetched(fetch.group, fetch.id, fetched));
+        let _ = events.send(LogEvent::Fetched {
+            group: fetch.group,
+            id: fetch.id,
+            fetched: to_fetched(read)?,
+            took: begun.elapsed(),
+        });
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use storage::{Epoch, LogOp, LogOptions, MemoryDisk, Record, SegmentedLog};
 
     use super::*;

@@ -156,6 +156,9 @@ impl<E: Engine> Loop<E> {
         metrics::counter!("lockstep_connections_rejected_total").absolute(self.totals.rejected);
         metrics::counter!("lockstep_client_bytes_in_total").absolute(self.totals.bytes_in);
         metrics::counter!("lockstep_log_fsyncs_total").absolute(self.hosting.fsyncs());
+        let log = self.hosting.take_slowest();
+        metrics::gauge!("lockstep_log_write_seconds_max").set(log.write.as_secs_f64());
+        metrics::gauge!("lockstep_log_read_seconds_max").set(log.read.as_secs_f64());
         let longest = std::mem::take(&mut self.longest_turn);
         metrics::gauge!("lockstep_turn_seconds_max").set(longest.as_secs_f64());
         self.snapshots.publish();
