@@ -148,7 +148,7 @@ impl SegmentHeader {
         }
         // Batches are numbered from 1, and nobody writes so many that counting on would overflow.
         let numbered = header.required < header.first && header.first <= NUMBERS_MAX;
-        if !numbered || header.id == u32::MAX {
+        if !numbered || header.id == u32::MAX || header.floor > header.id {
             return Err(BadSegment::Damaged("its header says what cannot be"));
         }
         Ok(header)
@@ -484,7 +484,8 @@ mod tests {
             id: u32::MAX,
             ..HEADER
         };
-        for header in [first(0), first(41), first(u64::MAX), last] {
+        let floor = SegmentHeader { floor: 8, ..HEADER };
+        for header in [first(0), first(41), first(u64::MAX), last, floor] {
             let decoded = SegmentHeader::decode(&header.encode(), header.id);
             assert!(matches!(decoded, Err(BadSegment::Damaged(_))), "{header:?}");
         }

@@ -46,7 +46,9 @@ impl Index {
         let header = &record.header;
         match header.op {
             Op::Release => {
-                if let Ok(floor) = u32::try_from(header.index) {
+                let floor = u32::try_from(header.index).ok();
+                // Nobody releases the segment in which he says so.
+                if let Some(floor) = floor.filter(|floor| *floor <= segment) {
                     self.floor = self.floor.max(floor);
                 }
             }
@@ -176,4 +178,25 @@ impl Index {
 fn group_ids(payload: &[u8]) -> BTreeSet<u32> {
     let (ids, _) = payload.as_chunks();
     ids.iter().map(|id| u32::from_le_bytes(*id)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segmented::format::RecordHeader;
+
+    #[test]
+    fn a_release_of_segments_to_come_is_not_believed() {
+        let mut index = Index::default();
+        for (released, floor) in [(7, 7), (8, 7), (u64::MAX, 7)] {
+            let header = RecordHeader {
+                op: Op::Release,
+                index: released,
+                ..RecordHeader::default()
+            };
+            let record = StoredRecord::new(header, 1, 0, &[], 4096);
+            index.apply(7, &record, Some(&[]));
+            assert_eq!(index.floor, floor, "{released}");
+        }
+    }
 }
