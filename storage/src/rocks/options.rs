@@ -15,6 +15,10 @@ const BUFFERS_DIVISOR: usize = 3;
 /// How many buffers an engine has at a time: one is written to, one is given back to the allocator,
 /// the others become tables. Many small ones, so that waiting for one is short.
 pub(super) const BUFFERS: usize = 6;
+/// How many young tables are compacted at once. With four, as RocksDB would have it, what lies below
+/// them is written again for every few megabytes: a million random SETs of 1 KiB then write 6.5
+/// instead of 5.1 GB per node and take a fifth longer. Gets do not notice.
+const YOUNG_TABLES: i32 = 16;
 /// RocksDB's own memtables stay empty.
 const MEMTABLE_BYTES: usize = 64 << 10;
 
@@ -84,6 +88,7 @@ impl RocksResources {
         options.set_max_background_jobs(2);
         // Whatever waits for compaction makes the tables' thread wait, and with it, in the end, the
         // event loop. A checkpoint waits as a write does. Many young tables only make gets slower.
+        options.set_level_zero_file_num_compaction_trigger(YOUNG_TABLES);
         options.set_level_zero_slowdown_writes_trigger(i32::MAX);
         options.set_level_zero_stop_writes_trigger(i32::MAX);
         options.set_soft_pending_compaction_bytes_limit(0);
