@@ -35,6 +35,9 @@ pub struct LogConfig {
     pub persist_bytes: u64,
     /// How long after the last write it is to be persisted though the log is short.
     pub persist_idle_after: Micros,
+    /// How many bytes of the log are purged at once at least, while the group is busy: each purge is
+    /// a record itself.
+    pub purge_bytes: u64,
     /// How many bytes of the log are kept for a follower that lags; beyond, it gets a snapshot.
     pub kept_bytes: u64,
     /// How long after it was last heard a follower is expected back.
@@ -59,11 +62,12 @@ pub struct SnapshotConfig {
 }
 
 impl Default for LogConfig {
-    /// 64 MiB not durable, 30 s idle; 64 MiB kept for followers heard within a minute.
+    /// 64 MiB not durable, 30 s idle; 1 MiB purged at once; 64 MiB kept for followers heard within a minute.
     fn default() -> Self {
         LogConfig {
             persist_bytes: 64 << 20,
             persist_idle_after: Micros::from_millis(30_000),
+            purge_bytes: 1 << 20,
             kept_bytes: 64 << 20,
             kept_for: Micros::from_millis(60_000),
         }

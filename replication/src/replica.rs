@@ -102,7 +102,7 @@ pub struct Replica<C: Consensus, T> {
 impl<C: Consensus, T: Copy> Replica<C, T> {
     /// A driver over `core`, whose state machine holds everything up to `applied`.
     pub fn new(core: C, config: Config, membership: Membership, applied: Index) -> Self {
-        let retention = Retention::new(core.status().purged);
+        let retention = Retention::new(core.status().purged, config.log.purge_bytes);
         Replica {
             core,
             membership,

@@ -22,10 +22,8 @@ use crate::transfer::SnapshotTask;
 
 /// What a record takes in the log besides its payload, about.
 const RECORD_BYTES: u64 = 48;
-/// How exactly the log's bytes are known.
-const GRAIN_BYTES: u64 = 64 << 10;
-/// How much is purged at once at least, while the group is busy: each purge is a record itself.
-const PURGE_BYTES: u64 = 1 << 20;
+/// What part of what is purged at once the log's bytes are known to.
+const GRAINS: u64 = 16;
 /// What part of the bytes that are kept for a follower that lags is kept by those who do not lead:
 /// who lags when the leadership changes lags by little.
 const SPARE: u64 = 8;
@@ -61,9 +59,12 @@ pub(crate) struct CatchingUp {
 }
 
 impl Retention {
-    /// For a log that begins after `purged`.
-    pub(crate) fn new(purged: Index) -> Self {
-        let mut retention = Retention::default();
+    /// For a log that begins after `purged`, of which so much is purged at once.
+    pub(crate) fn new(purged: Index, purge_bytes: u64) -> Self {
+        let mut retention = Retention {
+            size: LogSize::new(purge_bytes / GRAINS),
+            ..Retention::default()
+        };
         retention.size.purge_to(purged);
         retention
     }
@@ -150,7 +151,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             size, written_at, ..
         } = &self.retention;
         let quiet = now.since(*written_at) >= QUIET;
-        upto > size.purged_to && (quiet || size.total_up_to(upto) >= PURGE_BYTES)
+        upto > size.purged_to && (quiet || size.total_up_to(upto) >= self.config.log.purge_bytes)
     }
 
     /// When there is something to do here though nothing happens.
@@ -241,6 +242,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
 /// How many bytes stand where in the log, to a grain.
 #[derive(Debug, Default)]
 pub(crate) struct LogSize {
+    grain: u64,
     /// (index, bytes up to it since the count began), both rising.
     marks: VecDeque<(Index, u64)>,
     /// Bytes that are purged, and up to where.
@@ -251,6 +253,14 @@ pub(crate) struct LogSize {
 }
 
 impl LogSize {
+    /// A log whose bytes are known to a grain of so many.
+    fn new(grain: u64) -> Self {
+        LogSize {
+            grain,
+            ..LogSize::default()
+        }
+    }
+
     fn put(&mut self, index: Index, bytes: u64) {
         if index <= self.last {
             self.truncate_from(index);
@@ -258,7 +268,7 @@ impl LogSize {
         self.last = index;
         self.total += bytes;
         let marked = self.marks.back().map_or(self.purged, |(_, bytes)| *bytes);
-        if self.total - marked >= GRAIN_BYTES {
+        if self.total - marked >= self.grain {
             self.marks.push_back((index, self.total));
         }
     }
@@ -315,9 +325,11 @@ impl LogSize {
 mod tests {
     use super::*;
 
+    const GRAIN_BYTES: u64 = 64 << 10;
+
     /// A log of entries 1 to 10, each a grain.
     fn size() -> LogSize {
-        let mut size = LogSize::default();
+        let mut size = LogSize::new(GRAIN_BYTES);
         (1..=10).for_each(|index| size.put(Index(index), GRAIN_BYTES));
         size
     }
@@ -361,7 +373,7 @@ mod tests {
 
     #[test]
     fn small_entries_are_counted_to_a_grain() {
-        let mut size = LogSize::default();
+        let mut size = LogSize::new(GRAIN_BYTES);
         (1..=1_000).for_each(|index| size.put(Index(index), 1_000));
         let exact = |index: u64| 1_000 * (1_000 - index);
         for index in [0, 1, 77, 500, 999] {
