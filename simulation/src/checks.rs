@@ -20,6 +20,7 @@ use consensus::{Index, WriteSeq};
 use storage::RecoveredLog;
 
 use self::picture::Picture;
+use crate::node::id;
 use crate::observed::{Note, Written};
 use crate::queue::Time;
 use crate::subject::Ballot;
@@ -89,21 +90,25 @@ impl Checks {
                 if self.picture.commit(entry) {
                     self.quorum.committed(&self.picture, node, entry)?;
                     if self.matching.is_some() {
-                        if let Some(epoch) = self.completeness.leads(node) {
+                        // What it knew to be committed before its reign it may hand out later.
+                        if let Some((epoch, known)) = self.completeness.leads(node)
+                            && entry.at.index > known
+                        {
                             let (picture, quorum) = (&self.picture, &self.quorum);
                             quorum.committed_by_leader(picture, node, epoch, entry)?;
                         }
-                        self.completeness.committed(&self.picture, entry)?;
+                        self.completeness.committed(&self.picture, node, entry)?;
                     }
                 }
                 Ok(())
             }
-            Note::Led(epoch, leader) => {
+            Note::Led(epoch, leader, committed) => {
                 if let Some(leader) = leader {
                     self.elections.led(node, epoch, leader)?;
                 }
                 if self.matching.is_some() {
-                    self.completeness.led(&self.picture, node, epoch, leader)?;
+                    let reign = (leader == Some(id(node))).then_some((epoch, committed));
+                    self.completeness.led(&self.picture, node, epoch, reign)?;
                 }
                 Ok(())
             }

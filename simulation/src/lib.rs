@@ -25,7 +25,7 @@ mod world;
 pub use checks::{Finding, linearizability};
 pub use lines::{LinePort, line_answer};
 pub use lockstep::Lockstep;
-pub use plan::{Fault, Plan, Planned, Weather, Who};
+pub use plan::{Fault, Interruption, Plan, Planned, Weather, Who};
 pub use queue::Time;
 pub use random::Random;
 pub use redis::Redis;

@@ -1,6 +1,7 @@
 //! The log thread of a node, as something that takes time: requests go in, and some time later
 //! they are carried out and reported. What gathers while the disk works is the next write, as in
-//! the real thread; a fetch sees what was written before it and in its own turn.
+//! the real thread, up to a bound, as there; a fetch sees what was written before it and in its own
+//! turn.
 //!
 //! A request is carried out when its time is up, not when it begins. Until then it may be torn by
 //! a power loss: the world sees to that with [`tear`](LogWriter::tear).
@@ -58,14 +59,17 @@ pub(crate) struct LogWriter {
     log: SegmentedLog<MemoryDisk>,
     waiting: VecDeque<Request>,
     busy: Option<Request>,
+    /// How many requests it takes up at once at most.
+    gathers: usize,
 }
 
 impl LogWriter {
-    pub(crate) fn new(log: SegmentedLog<MemoryDisk>) -> Self {
+    pub(crate) fn new(log: SegmentedLog<MemoryDisk>, gathers: usize) -> Self {
         LogWriter {
             log,
             waiting: VecDeque::new(),
             busy: None,
+            gathers,
         }
     }
 
@@ -80,10 +84,13 @@ impl LogWriter {
         let Some(mut gathered) = self.waiting.pop_front() else {
             return false;
         };
+        let mut count = 1;
         while gathered.fetches.is_empty()
+            && count < self.gathers
             && let Some(later) = self.waiting.pop_front()
         {
             gathered.absorb(later);
+            count += 1;
         }
         self.busy = Some(gathered);
         true

@@ -90,6 +90,24 @@ struct Way {
     held: VecDeque<Packet>,
 }
 
+/// A queue in front of a node: what goes in there comes out the later the longer it has been
+/// filling. Spans are in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lateness {
+    pub(crate) since: Time,
+    /// How much later for each second.
+    pub(crate) growth: u64,
+    /// At most.
+    pub(crate) most: u64,
+}
+
+impl Lateness {
+    fn at(self, now: Time) -> u64 {
+        let grown = u128::from(now.since(self.since)) * u128::from(self.growth) / 1_000_000;
+        self.most.min(grown.try_into().unwrap_or(u64::MAX))
+    }
+}
+
 /// The state of a pair.
 #[derive(Debug, Default)]
 struct Link {
@@ -116,8 +134,8 @@ pub(crate) struct Network {
     met: Vec<Option<u64>>,
     /// Extra delay, in microseconds.
     pub(crate) lag: u64,
-    /// Extra delay of everything on its way to a node, in microseconds.
-    pub(crate) late: Vec<u64>,
+    /// Queues in front of a node.
+    late: Vec<(usize, Lateness)>,
     connections: u64,
     pub(crate) plans: Vec<(Time, Wire)>,
 }
@@ -139,7 +157,7 @@ impl Network {
             present: vec![None; nodes],
             met: vec![None; nodes * nodes],
             lag: 0,
-            late: vec![0; nodes],
+            late: Vec::new(),
             connections: 0,
             plans: Vec::new(),
         }
@@ -218,6 +236,18 @@ impl Network {
             for packet in std::mem::take(&mut self.ways[way].held) {
                 self.carry(now, way, packet);
             }
+        }
+    }
+
+    /// Everything on its way to a node gets there late from now on.
+    pub(crate) fn delay_to(&mut self, node: usize, late: Lateness) {
+        self.late.push((node, late));
+    }
+
+    /// It does no more.
+    pub(crate) fn hurry_to(&mut self, node: usize, late: Lateness) {
+        if let Some(at) = self.late.iter().position(|one| *one == (node, late)) {
+            self.late.remove(at);
         }
     }
 
@@ -361,9 +391,13 @@ impl Network {
     }
 
     fn carry(&mut self, now: Time, way: usize, packet: Packet) {
-        let late = self.late[packet.to];
-        let late = late / 2 + self.random.below(late / 2 + 1);
-        let at = (now + self.delay() + late).max(self.ways[way].last + 1);
+        let queues = self.late.iter().filter(|(node, _)| *node == packet.to);
+        let late: u64 = queues.map(|(_, late)| late.at(now)).sum();
+        let bulk = match packet.channel {
+            Channel::Control => 0,
+            Channel::Bulk => self.random.below(self.weather.bulk + 1),
+        };
+        let at = (now + self.delay() + bulk + late).max(self.ways[way].last + 1);
         self.ways[way].last = at;
         self.plan(at, Wire::Arrive(packet));
     }

@@ -201,6 +201,7 @@ impl<S: Subject> Machine<S> {
         let mut config = Config::new(id(node), self.boot);
         config.log.persist_bytes = weather.snapshot_bytes;
         config.log.persist_idle_after = Micros(4_000_000);
+        config.log.purge_bytes = weather.purge_bytes;
         config.log.kept_bytes = weather.kept_bytes;
         config.log.kept_for = Micros(2_000_000);
         config.snapshots.chunk_bytes = weather.chunk_bytes as usize;
@@ -215,7 +216,7 @@ impl<S: Subject> Machine<S> {
         }
         let process = Process {
             group: Group::new(replica, machine),
-            log: LogWriter::new(log),
+            log: LogWriter::new(log, weather.gathers),
             snapshots,
             files_busy: false,
             looked_at: now,

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use consensus::{
-    Consensus, Epoch, Input, LogOp, Micros, NodeId, Output, Payload, Position, Recovered, Status,
-    WriteSeq,
+    Consensus, Epoch, Index, Input, LogOp, Micros, NodeId, Output, Payload, Position, Recovered,
+    Status, WriteSeq,
 };
 
 use crate::digest;
@@ -18,8 +18,8 @@ pub(crate) enum Note {
     Wrote(WriteSeq, Vec<Written>),
     /// It has decided this entry.
     Committed(Entry),
-    /// It says who leads.
-    Led(Epoch, Option<NodeId>),
+    /// It says who leads, and knows that everything up to there is committed.
+    Led(Epoch, Option<NodeId>, Index),
     /// It tells somebody.
     Said(NodeId, Claim),
 }
@@ -122,7 +122,10 @@ impl<C: Consensus> Consensus for Observed<C> {
             Output::Commit(entries) => {
                 notes.extend(entries.iter().map(|entry| Note::Committed(note(entry))));
             }
-            Output::Leadership { epoch, leader } => notes.push(Note::Led(*epoch, *leader)),
+            Output::Leadership { epoch, leader } => {
+                let committed = self.core.status().committed;
+                notes.push(Note::Led(*epoch, *leader, committed));
+            }
             _ => {}
         }
         Some(output)

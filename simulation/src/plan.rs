@@ -97,6 +97,13 @@ pub enum Fault {
         /// How long.
         span: u64,
     },
+    /// The leader and another node are cut off from the rest, together.
+    Huddle {
+        /// The other.
+        who: Who,
+        /// How long.
+        span: u64,
+    },
     /// The connections of two nodes break and come back.
     Reset {
         /// The one.
@@ -123,13 +130,15 @@ pub enum Fault {
         /// How long.
         span: u64,
     },
-    /// A node hears everything up to this much later than it was said: long after it was deposed it
-    /// still hears that it is followed.
+    /// A node hears everything later and later, as behind a queue that fills: long after it was
+    /// deposed it still hears that it is followed.
     Late {
         /// Which.
         who: Who,
         /// At most, in microseconds.
         extra: u64,
+        /// How much later for each second that passes, in microseconds.
+        growth: u64,
         /// How long.
         span: u64,
     },
@@ -137,6 +146,13 @@ pub enum Fault {
     SlowDisk {
         /// Whose.
         who: Who,
+        /// At most, in microseconds.
+        extra: u64,
+        /// How long.
+        span: u64,
+    },
+    /// All disks are slow at the same time, as on storage that they share.
+    SlowStorage {
         /// At most, in microseconds.
         extra: u64,
         /// How long.
@@ -211,11 +227,37 @@ pub enum Fault {
         /// Parts per million too fast.
         ppm: i64,
     },
+    /// The next snapshot on its way is interrupted.
+    Interrupt {
+        /// By what.
+        by: Interruption,
+        /// After so many pieces have arrived; with none left to wait for, while it is installed.
+        after: Option<u32>,
+        /// How long that lasts.
+        span: u64,
+    },
     /// The connections of a node's clients break.
     HangUp {
         /// Whose.
         who: Who,
     },
+}
+
+/// What interrupts a snapshot on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interruption {
+    /// The receiver's process dies.
+    ReceiverDies,
+    /// The receiver's power fails.
+    ReceiverLosesPower,
+    /// The sender's process dies.
+    SenderDies,
+    /// The sender is cut off from everybody, and somebody else leads next.
+    SenderIsCutOff,
+    /// The connections between the two break.
+    Reset,
+    /// The receiver's disk hangs.
+    DiskHangs,
 }
 
 impl Fault {
@@ -232,11 +274,13 @@ impl Fault {
             Fault::Mute { .. } => "one-way: mute",
             Fault::Part { .. } => "partial partition",
             Fault::Split { .. } => "split",
+            Fault::Huddle { .. } => "split with the leader",
             Fault::Reset { .. } => "reset",
             Fault::Mangle { .. } => "loss, repetition, reordering",
             Fault::Lag { .. } => "delay",
             Fault::Late { .. } => "one-way: late",
             Fault::SlowDisk { .. } => "slow disk",
+            Fault::SlowStorage { .. } => "slow disks everywhere",
             Fault::HungDisk { .. } => "hung disk",
             Fault::WriteError { .. } => "EIO on write",
             Fault::SyncError { .. } => "EIO on fsync",
@@ -247,6 +291,7 @@ impl Fault {
             Fault::LostDisk { .. } => "disk lost",
             Fault::ClockJump { .. } => "clock jump",
             Fault::ClockDrift { .. } => "clock drift",
+            Fault::Interrupt { .. } => "snapshot interrupted",
             Fault::HangUp { .. } => "clients cut off",
         }
     }
@@ -284,18 +329,27 @@ pub struct Weather {
     pub delay: u64,
     /// How much longer it usually may be.
     pub jitter: u64,
+    /// How much longer what travels in bulk may take: it queues behind its like.
+    pub bulk: u64,
     /// How often, in ten thousand, a packet must be sent again.
     pub resent: u64,
     /// The quickest write to the disk.
     pub write: u64,
     /// How much longer it may be.
     pub write_jitter: u64,
+    /// How many requests the log thread takes up at once at most: with few, what is asked for in
+    /// quick succession becomes durable piece by piece.
+    pub gathers: usize,
     /// How long a node may take to notice its inputs.
     pub notice: u64,
     /// Bytes of a segment of the log.
     pub segment_bytes: u64,
     /// How far the log may be ahead of the newest snapshot, in bytes.
     pub snapshot_bytes: u64,
+    /// How much of the log is purged at once, in bytes.
+    pub purge_bytes: u64,
+    /// How much longer it takes to make an engine of a snapshot than to write.
+    pub install: u64,
     /// How much of the log is kept for those that lag, in bytes.
     pub kept_bytes: u64,
     /// Bytes of a piece of a snapshot on its way.
@@ -314,7 +368,7 @@ impl Plan {
     #[must_use]
     pub fn new(seed: u64) -> Plan {
         let mut random = Random::of(seed, 1);
-        let nodes = if random.chance(200) { 5 } else { 3 };
+        let nodes = if random.chance(300) { 5 } else { 3 };
         let weather = weather(&mut random);
         let clocks = (0..nodes).map(|_| clock(&mut random)).collect();
         let mut swarm = Swarm::new(&mut random, nodes);
@@ -356,12 +410,16 @@ fn weather(random: &mut Random) -> Weather {
     Weather {
         delay,
         jitter: delay * random.between(0, 4),
+        bulk: *random.pick(&[0, 1_000, 20_000]),
         resent: *random.pick(&[0, 1, 10]),
         write,
         write_jitter: write * random.between(0, 3),
+        gathers: *random.pick(&[1, 2, usize::MAX]),
         notice: *random.pick(&[0, 20, 200]),
         segment_bytes: *random.pick(&[16 << 10, 64 << 10, 512 << 10]),
         snapshot_bytes: *random.pick(&[2 << 10, 16 << 10, 64 << 10, 1 << 30]),
+        purge_bytes: *random.pick(&[1 << 10, 8 << 10, 1 << 20]),
+        install: *random.pick(&[0, 50_000, 2_000_000]),
         kept_bytes: *random.pick(&[0, 2 << 10, 32 << 10]),
         chunk_bytes: *random.pick(&[256, 1 << 10, 16 << 10]),
     }
@@ -386,7 +444,7 @@ struct Swarm {
     lasting: u32,
 }
 
-const KINDS: u8 = 26;
+const KINDS: u8 = 29;
 
 impl Swarm {
     fn new(random: &mut Random, nodes: usize) -> Self {
@@ -436,15 +494,43 @@ impl Swarm {
         let Planned { at, fault } = planned;
         let mut plan = |at: Time, fault| faults.push(Planned { at, fault });
         match fault {
-            // A leader that stood still finds nobody to tell it what it has missed.
+            // A leader that stood still finds nobody to tell it what it has missed, and an answer
+            // that was on its way when it stopped.
             Fault::Pause { who, span } if random.chance(500) => {
-                let span = span + random.between(200_000, 1_000_000);
-                plan(at, Fault::Isolate { who, span });
+                let apart = span + random.between(200_000, 1_000_000);
+                plan(
+                    at + random.below(20_000),
+                    Fault::Isolate { who, span: apart },
+                );
+                if random.chance(500) {
+                    let (before, extra) = (400_000, 50_000);
+                    let span = before + 10_000;
+                    plan(Time(at.0 - before), Fault::Lag { extra, span });
+                }
             }
             // It is heard no more, and others choose another leader while it hears of old consent.
-            Fault::Late { who, extra, .. } if random.chance(700) => {
-                let span = random.between(extra / 2, extra + 1_000_000);
-                plan(at + 300_000, Fault::Mute { who, span });
+            Fault::Late { who, span, .. } if random.chance(700) => {
+                let filled = random.between(span / 2, span);
+                let span = random.between(1_000_000, 5_000_000);
+                plan(at + filled, Fault::Mute { who, span });
+            }
+            // What its leader told it and it has not written yet another leader takes back.
+            Fault::Huddle { who, span } if random.chance(700) => {
+                let before = random.below(100_000);
+                let span = before + span + random.between(20_000, 300_000);
+                plan(Time(at.0 - before), Fault::HungDisk { who, span });
+            }
+            // There is none on its way unless somebody lacks what is no longer in the log.
+            Fault::Interrupt { .. } => {
+                let who = Who::Follower(random.below(self.nodes as u64) as usize);
+                let span = random.between(500_000, 4_000_000);
+                plan(at + 1, Fault::Isolate { who, span });
+            }
+            // The leader comes back without what it had not written, and others had.
+            Fault::SlowStorage { span, .. } if random.chance(700) => {
+                let who = Who::Leader;
+                let away = random.between(20_000, 500_000);
+                plan(at + random.below(span), Fault::Kill { who, away });
             }
             // Of three disks one lacks the newest and one everything, while the third is away.
             Fault::LostDisk { node } if self.nodes == 3 && random.chance(700) => {
@@ -533,9 +619,33 @@ impl Swarm {
                 after: random.below(4),
             },
             24 => Fault::Late {
-                who,
-                extra: *random.pick(&[200_000, 1_000_000, 3_000_000]),
+                who: if random.chance(500) { Who::Leader } else { who },
+                extra: *random.pick(&[200_000, 3_000_000, 5_000_000]),
+                growth: *random.pick(&[1_000_000, 2_000_000, u64::MAX]),
+                // A queue takes a while to fill.
+                span: random.between(1_000_000, 6_000_000),
+            },
+            25 => Fault::Huddle {
+                who: Who::Follower(random.below(self.nodes as u64) as usize),
+                // Long enough for the rest to choose another leader.
+                span: random.between(600_000, 2_500_000),
+            },
+            26 => Fault::SlowStorage {
+                extra: *random.pick(&[20_000, 100_000, 300_000]),
                 span,
+            },
+            27 => Fault::Interrupt {
+                by: *random.pick(&[
+                    Interruption::ReceiverDies,
+                    Interruption::ReceiverLosesPower,
+                    Interruption::SenderDies,
+                    Interruption::SenderIsCutOff,
+                    Interruption::SenderIsCutOff,
+                    Interruption::Reset,
+                    Interruption::DiskHangs,
+                ]),
+                after: *random.pick(&[None, None, Some(0), Some(2)]),
+                span: span.clamp(800_000, 4_000_000),
             },
             _ => Fault::HangUp { who },
         })

@@ -207,6 +207,14 @@ impl Snapshots {
         }
     }
 
+    /// Whether the next thing to do is to make an engine of a snapshot.
+    pub(crate) fn is_to_install(&self) -> bool {
+        matches!(
+            self.jobs.front(),
+            Some(Job::Task(SnapshotTask::Install { .. }))
+        )
+    }
+
     /// Whether there is something to do for the disk.
     pub(crate) fn has_jobs(&self) -> bool {
         !self.jobs.is_empty()

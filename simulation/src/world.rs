@@ -133,6 +133,8 @@ pub(crate) struct World<S: Subject> {
     wiped: Vec<bool>,
     /// Damage that waits for its moment.
     wounds: Vec<strike::Wound>,
+    /// Interruptions that wait for a snapshot.
+    interruptions: Vec<strike::Waiting>,
 }
 
 impl<S: Subject> World<S> {
@@ -179,6 +181,7 @@ impl<S: Subject> World<S> {
             damaged: vec![false; nodes],
             wiped: vec![false; nodes],
             wounds: Vec::new(),
+            interruptions: Vec::new(),
             now: Time(0),
             queue: Queue::default(),
             subject,
@@ -205,11 +208,16 @@ impl<S: Subject> World<S> {
             // Faults are worth most when something is going on.
             let before = Random::of(when.0, 4).below(6_000);
             let before = Time(when.0.saturating_sub(before));
-            self.queue.plan(before, Event::Allow { calls: 30 });
-            self.queue.plan(when + 1, Event::Allow { calls: 20 });
+            self.queue.plan(before, Event::Allow { calls: 20 });
+            self.queue.plan(when + 1, Event::Allow { calls: 10 });
+            let mut random = Random::of(when.0, 5);
+            for _ in 0..20 {
+                let meanwhile = when + random.below(3_000_000);
+                self.queue.plan(meanwhile, Event::Allow { calls: 2 });
+            }
         }
         let steps = 1_800;
-        let left = 5_600_i64 - 50 * self.plan.faults.len() as i64;
+        let left = 5_600_i64 - 70 * self.plan.faults.len() as i64;
         let mut given = 0;
         for step in 1..=steps {
             let due = left.max(1_000) * step as i64 / steps as i64;

@@ -11,7 +11,7 @@ use crate::log_writer::LogEvent;
 use crate::node::{Process, Started, Turn, id, number};
 use crate::observed::Note;
 use crate::queue::Time;
-use crate::snapshots::Snapshots;
+use crate::snapshots::{SnapshotEvent, Snapshots};
 use crate::subject::{Message, Subject};
 use crate::trace::Record;
 
@@ -160,7 +160,7 @@ impl<S: Subject> World<S> {
         let mut committed = None;
         for note in notes {
             match &note {
-                Note::Led(epoch, leader) => {
+                Note::Led(epoch, leader, _) => {
                     let (epoch, leader) = (*epoch, *leader);
                     let me = leader == Some(id(node));
                     self.counts.reigns += u64::from(me);
@@ -205,11 +205,21 @@ impl<S: Subject> World<S> {
             return;
         }
         process.files_busy = true;
+        let installs = process
+            .snapshots
+            .as_ref()
+            .is_some_and(Snapshots::is_to_install);
         let jitter = machine.random.below(weather.write_jitter + 1);
-        let extra = machine.random.below(machine.slow + 1);
+        let mut extra = machine.random.below(machine.slow + 1);
+        if installs {
+            extra += machine.random.below(weather.install + 1);
+        }
         let life = machine.life;
         let at = self.now + weather.write + jitter + extra;
         self.queue.plan(at, Event::Files { node, life });
+        if installs {
+            self.interrupt(node, true);
+        }
     }
 
     /// A job of the snapshots' files is done.
@@ -234,10 +244,16 @@ impl<S: Subject> World<S> {
             self.trace
                 .line(self.now, Some(node), || format!("snapshot {kind}"));
         }
+        let events = process.inbox.snapshots.iter().skip(before);
+        let received = events.filter(|event| matches!(event, SnapshotEvent::Stored(..)));
+        let received = received.count();
         if process.inbox.snapshots.len() > before {
             self.notice(node);
         }
         self.files_work(node);
+        if received > 0 {
+            self.interrupt(node, false);
+        }
     }
 
     fn write(&mut self, node: usize, request: crate::log_writer::Request) {

@@ -2,7 +2,8 @@
 
 use super::{Event, World};
 use crate::checks::Verdict;
-use crate::plan::{Fault, Who};
+use crate::network::Lateness;
+use crate::plan::{Fault, Interruption, Who};
 use crate::queue::Time;
 use crate::subject::Subject;
 use crate::trace::Record;
@@ -19,7 +20,7 @@ pub(super) enum Mend {
     /// The network is so much quicker.
     Unlag(u64),
     /// A node hears so much sooner.
-    Sooner(usize, u64),
+    Sooner(usize, Lateness),
     /// A disk is so much quicker.
     Quicken(usize, u64),
     /// A disk answers again.
@@ -36,6 +37,14 @@ pub(super) struct Wound {
     file: String,
     /// Where, and what is to stand there.
     bytes: Vec<(u64, Vec<u8>)>,
+}
+
+/// An interruption that waits for a snapshot, and for so many pieces of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    by: Interruption,
+    after: Option<u32>,
+    span: u64,
 }
 
 impl<S: Subject> World<S> {
@@ -56,8 +65,17 @@ impl<S: Subject> World<S> {
             return;
         };
         let fault = planned.fault;
-        *self.counts.faults.entry(fault.kind()).or_default() += 1;
         self.trace.add(self.now, 13, at as u64);
+        if let Fault::Interrupt { by, after, span } = fault {
+            self.interruptions.push(Waiting { by, after, span });
+            return;
+        }
+        self.befall(fault);
+    }
+
+    /// A fault happens, here and now.
+    fn befall(&mut self, fault: Fault) {
+        *self.counts.faults.entry(fault.kind()).or_default() += 1;
         let (node, until) = self.cause(fault);
         self.trace
             .line(self.now, node, || format!("FAULT  {fault}"));
@@ -114,6 +132,18 @@ impl<S: Subject> World<S> {
                 let ways = pairs.filter(|(a, b)| side(*a) != side(*b)).collect();
                 return (None, self.block(ways, span));
             }
+            Fault::Huddle { who, span } => {
+                let nodes = self.machines.len();
+                let leader = self.leader().unwrap_or(0);
+                let other = match self.resolve(who) {
+                    other if other == leader => (leader + 1) % nodes,
+                    other => other,
+                };
+                let inside = |node: usize| node == leader || node == other;
+                let pairs = (0..nodes).flat_map(|a| (0..nodes).map(move |b| (a, b)));
+                let ways = pairs.filter(|(a, b)| inside(*a) != inside(*b)).collect();
+                return (Some(other), self.block(ways, span));
+            }
             Fault::Reset { a, b } => self.network.reset(now, a, b),
             Fault::Mangle {
                 loss,
@@ -129,15 +159,32 @@ impl<S: Subject> World<S> {
                 self.network.lag += extra;
                 return (None, self.later(span, Mend::Unlag(extra)));
             }
-            Fault::Late { who, extra, span } => {
+            Fault::Late {
+                who,
+                extra,
+                growth,
+                span,
+            } => {
                 let node = self.resolve(who);
-                self.network.late[node] += extra;
-                return (Some(node), self.later(span, Mend::Sooner(node, extra)));
+                let late = Lateness {
+                    since: now,
+                    growth,
+                    most: extra,
+                };
+                self.network.delay_to(node, late);
+                return (Some(node), self.later(span, Mend::Sooner(node, late)));
             }
             Fault::SlowDisk { who, extra, span } => {
                 let node = self.resolve(who);
                 self.machines[node].slow += extra;
                 return (Some(node), self.later(span, Mend::Quicken(node, extra)));
+            }
+            Fault::SlowStorage { extra, span } => {
+                for node in 0..self.machines.len() {
+                    self.machines[node].slow += extra;
+                    self.later(span, Mend::Quicken(node, extra));
+                }
+                return (None, Some(now + span));
             }
             Fault::HungDisk { who, span } => {
                 let node = self.resolve(who);
@@ -193,8 +240,55 @@ impl<S: Subject> World<S> {
                 self.cut_clients_of(node);
                 return (Some(node), None);
             }
+            // It waits for its moment, and is something else then.
+            Fault::Interrupt { .. } => {}
         }
         (None, None)
+    }
+
+    /// A snapshot that a node receives has got further, or is being installed: that may be what an
+    /// interruption waits for.
+    pub(super) fn interrupt(&mut self, node: usize, installs: bool) {
+        let mut due = Vec::new();
+        self.interruptions.retain_mut(|waiting| {
+            let now = match &mut waiting.after {
+                None => installs,
+                Some(_) if installs => false,
+                Some(0) => true,
+                Some(pieces) => {
+                    *pieces -= 1;
+                    false
+                }
+            };
+            if now {
+                due.push(*waiting);
+            }
+            !now
+        });
+        let sender = self.leader().unwrap_or(node);
+        let (receives, sends) = (Who::Node(node), Who::Node(sender));
+        for Waiting { by, after, span } in due {
+            let kind = Fault::Interrupt { by, after, span }.kind();
+            *self.counts.faults.entry(kind).or_default() += 1;
+            let away = span;
+            self.befall(match by {
+                Interruption::ReceiverDies => Fault::Kill {
+                    who: receives,
+                    away,
+                },
+                Interruption::ReceiverLosesPower => Fault::PowerLoss {
+                    who: receives,
+                    away,
+                },
+                Interruption::SenderDies => Fault::Kill { who: sends, away },
+                Interruption::SenderIsCutOff => Fault::Isolate { who: sends, span },
+                Interruption::Reset => Fault::Reset { a: node, b: sender },
+                Interruption::DiskHangs => Fault::HungDisk {
+                    who: receives,
+                    span,
+                },
+            });
+        }
     }
 
     /// Plans a fault of a running process' disk: in one of four cases where snapshots are.
@@ -348,10 +442,7 @@ impl<S: Subject> World<S> {
                 }
             }
             Mend::Unlag(extra) => self.network.lag = self.network.lag.saturating_sub(extra),
-            Mend::Sooner(node, extra) => {
-                let late = &mut self.network.late[node];
-                *late = late.saturating_sub(extra);
-            }
+            Mend::Sooner(node, late) => self.network.hurry_to(node, late),
             Mend::Quicken(node, extra) => {
                 let slow = &mut self.machines[node].slow;
                 *slow = slow.saturating_sub(extra);
@@ -386,6 +477,7 @@ impl<S: Subject> World<S> {
     /// Ends what is still to come: everything that lasts has ended before.
     pub(super) fn calm(&mut self) {
         self.wounds.clear();
+        self.interruptions.clear();
         for machine in &self.machines {
             machine.disk.calm();
             machine.files.calm();

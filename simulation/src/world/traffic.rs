@@ -42,11 +42,14 @@ pub(super) struct Client<V: Service> {
     pub(super) served: bool,
     /// Keys it is to look at before it ends.
     looks: Vec<u64>,
+    /// It hardly ever writes: where nothing can be written it still goes on.
+    reads: bool,
 }
 
 impl<V: Service> Client<V> {
-    pub(super) fn new(random: Random) -> Self {
+    pub(super) fn new(mut random: Random) -> Self {
         Client {
+            reads: random.chance(300),
             random,
             node: 0,
             connection: 0,
@@ -196,7 +199,11 @@ impl<S: Subject> World<S> {
                     }
                     self.keys.unique += 1;
                     let unique = self.keys.unique;
-                    (key, self.service.call(&mut state.random, key, unique))
+                    if state.reads && state.random.chance(950) {
+                        (key, self.service.look(key))
+                    } else {
+                        (key, self.service.call(&mut state.random, key, unique))
+                    }
                 }
             };
             self.service.encode(key, &call, &mut bytes);
