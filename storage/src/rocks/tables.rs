@@ -7,6 +7,7 @@
 use std::error::Error;
 use std::fs::{self, File};
 use std::io;
+use std::mem;
 use std::num::NonZeroU64;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -34,9 +35,11 @@ pub(super) struct Tables {
 
 enum Job {
     Write(Arc<WriteBuffer>),
-    /// Dropped there: giving back a hundred thousand rows takes its time.
-    Free(Arc<WriteBuffer>),
+    /// There is something to free.
+    Free,
     View(PathBuf, Sender<Result<DB, EngineError>>),
+    #[cfg(test)]
+    Panic,
 }
 
 #[derive(Default)]
@@ -50,6 +53,9 @@ struct State {
     /// How many buffers have been written.
     written: u64,
     failure: Option<String>,
+    /// Buffers to be dropped there: giving back a hundred thousand rows takes its time. Before the
+    /// next table is written, and not in the order of the queue: memory is counted on that.
+    freed: Vec<Arc<WriteBuffer>>,
     /// Nobody waits any more for what is queued.
     closing: bool,
 }
@@ -118,7 +124,8 @@ impl Tables {
 
     /// Takes a buffer that is written and not needed any more.
     pub(super) fn free(&self, buffer: Arc<WriteBuffer>) {
-        self.send(Job::Free(buffer));
+        self.progress.state().freed.push(buffer);
+        self.send(Job::Free);
     }
 
     /// A view of everything queued so far, to be made in `directory`.
@@ -168,6 +175,18 @@ impl Drop for Tables {
     }
 }
 
+/// Tells whoever waits for tables that the thread has panicked.
+struct Ended(Arc<Progress>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.state().failure = Some("its thread panicked, which is a bug".to_owned());
+            self.0.changed.notify_all();
+        }
+    }
+}
+
 /// What the thread works with.
 struct Writer {
     db: Arc<DB>,
@@ -178,10 +197,15 @@ struct Writer {
 
 impl Writer {
     fn run(self, queue: &Receiver<Job>) {
+        let _ended = Ended(Arc::clone(&self.progress));
         for job in queue {
-            if self.progress.state().closing {
+            let mut state = self.progress.state();
+            let freed = mem::take(&mut state.freed);
+            if state.closing {
                 return;
             }
+            drop(state);
+            drop(freed);
             match job {
                 Job::Write(buffer) => {
                     let written = self.write(&buffer);
@@ -197,8 +221,10 @@ impl Writer {
                         return;
                     }
                 }
-                Job::Free(buffer) => drop(buffer),
+                Job::Free => {}
                 Job::View(directory, sender) => self.view(directory, sender),
+                #[cfg(test)]
+                Job::Panic => panic!("as a test wants it"),
             }
         }
     }
@@ -271,4 +297,55 @@ pub(super) fn take_over(db: &DB, tables: Vec<PathBuf>) -> Result<(), rocksdb::Er
     let mut options = IngestExternalFileOptions::default();
     options.set_move_files(true);
     db.ingest_external_file_opts(&options, tables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tables() -> (Tables, tempfile::TempDir) {
+        let place = tempfile::tempdir().unwrap();
+        let resources = RocksResources::new(16 << 20).unwrap();
+        (Tables::open(place.path(), &resources).unwrap(), place)
+    }
+
+    fn buffer() -> Arc<WriteBuffer> {
+        let mut buffer = WriteBuffer::default();
+        (0..1_000_u32).for_each(|n| buffer.put(&n.to_be_bytes(), &[7; 1_000]));
+        Arc::new(buffer)
+    }
+
+    #[test]
+    fn a_buffer_is_freed_before_those_behind_it_are_written() {
+        const BEHIND: u64 = 50;
+        let (mut tables, _place) = tables();
+        let first = buffer();
+        let kept = Arc::downgrade(&first);
+        let number = tables.write(Arc::clone(&first));
+        for _ in 0..BEHIND {
+            tables.write(buffer());
+        }
+        tables.wait_for(number).unwrap();
+        tables.free(first);
+        while kept.strong_count() > 0 {
+            thread::yield_now();
+        }
+        assert!(
+            tables.written().unwrap() <= BEHIND,
+            "all were written before"
+        );
+    }
+
+    #[test]
+    fn whoever_waits_for_a_thread_that_panicked_is_told() {
+        let (mut tables, _place) = tables();
+        tables.send(Job::Panic);
+        let number = tables.write(buffer());
+        let error = tables.wait_for(number).unwrap_err().to_string();
+        assert!(
+            error.contains("could not write a table: its thread"),
+            "{error}"
+        );
+        assert!(tables.written().is_err());
+    }
 }
