@@ -103,6 +103,8 @@ impl RocksResources {
         options.set_skip_stats_update_on_db_open(true);
         options.set_stats_dump_period_sec(0);
         options.set_stats_persist_period_sec(0);
+        // Every view copies it, and it grows with every table until it is written anew.
+        options.set_max_manifest_file_size(1 << 20);
         options.set_keep_log_file_num(4);
         options.set_max_log_file_size(4 << 20);
         options
