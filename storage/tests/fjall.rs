@@ -4,7 +4,7 @@
 
 mod kept;
 
-use kept::{Kept, lasting};
+use kept::{Kept, histories, lasting};
 use storage::FjallBackend;
 
 /// A backend with little memory, so that everything happens that happens to much data.
@@ -15,6 +15,11 @@ fn backend() -> FjallBackend {
 mod engine {
     use super::*;
     storage::engine_suite!(Kept::new(&backend()));
+}
+
+#[test]
+fn random_histories_match_a_map() {
+    histories::random_histories_match_a_map(&backend());
 }
 
 #[test]

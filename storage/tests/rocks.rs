@@ -4,14 +4,13 @@
 
 mod kept;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::ops::{Bound, ControlFlow};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::thread;
 
-use kept::{Kept, lasting};
+use kept::{Kept, histories, lasting};
 use storage::{Backend, CopiedRows, Engine, Frozen, RocksBackend, RocksResources};
 
 /// A backend with little memory, so that everything happens that happens to much data.
@@ -32,64 +31,12 @@ mod engine_of_many_tables {
     )));
 }
 
+/// Tables of a unit each, of some units, and of many. More: `STORAGE_SEEDS=500 cargo nextest run …`.
 #[test]
-fn what_is_in_memory_in_the_making_and_in_tables_is_one_map() {
-    let place = tempfile::tempdir().unwrap();
-    let resources = RocksResources::new(200_000).unwrap();
-    let backend = RocksBackend::new(resources);
-    let mut engine = backend.open(&place.path().join("engine-1")).unwrap();
-    let mut model = BTreeMap::new();
-    let mut state = 7_u64;
-    let mut random = move |below: u64| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (state >> 33) % below
-    };
-    let key = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes().to_vec();
-    for unit in 0..2_000 {
-        for _ in 0..random(20) {
-            let (at, value) = (key(random(500)), vec![unit as u8; random(300) as usize]);
-            match random(40) {
-                0..10 => {
-                    engine.delete(&at).unwrap();
-                    model.remove(&at);
-                }
-                10 => {
-                    let to = key(random(500));
-                    engine.delete_range(&at, &to).unwrap();
-                    model.retain(|key: &Vec<u8>, _| *key < at || *key >= to);
-                }
-                _ => {
-                    engine.put(&at, &value).unwrap();
-                    model.insert(at, value);
-                }
-            }
-        }
-        engine.commit().unwrap();
-        if random(30) == 0 {
-            engine.flush().unwrap();
-        }
-        let (from, to) = (key(random(500)), key(random(500)));
-        let mut seen = Vec::new();
-        let range = (Bound::Included(&from[..]), Bound::Excluded(&to[..]));
-        engine
-            .scan(range.0, range.1, &mut |key, value| {
-                seen.push((key.to_vec(), value.to_vec()));
-                ControlFlow::Continue(())
-            })
-            .unwrap();
-        let within = model.iter().filter(|(key, _)| from <= **key && **key < to);
-        let expected: Vec<_> = within.map(|(k, v)| (k.clone(), v.clone())).collect();
-        assert_eq!(seen, expected, "unit {unit}");
-        for n in 0..50 {
-            let at = key(n * 10);
-            assert_eq!(
-                engine.get(&at).unwrap().map(|value| value.to_vec()),
-                model.get(&at).cloned(),
-                "unit {unit}"
-            );
-        }
+fn random_histories_match_a_map() {
+    for memory in [6_000, 120_000, 1 << 20] {
+        let backend = RocksBackend::new(RocksResources::new(memory).unwrap());
+        histories::random_histories_match_a_map(&backend);
     }
 }
 

@@ -1,5 +1,6 @@
 //! An engine together with the directory it lives in, which goes when it does.
 
+pub(crate) mod histories;
 pub(crate) mod lasting;
 
 use std::ops::{Bound, ControlFlow};
