@@ -17,7 +17,7 @@ use crate::machine::{EntryInfo, LongId, Millis, Query, StateMachine};
 use crate::message::{Failure, ForwardId, Message};
 use crate::queue::{Run, Waiting};
 use crate::reads::ReadBatch;
-use crate::replica::Replica;
+use crate::replica::{BUSY_RETRY, Replica};
 use crate::transfer::SnapshotTask;
 use crate::waits::Held;
 
@@ -116,15 +116,20 @@ impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
 
     /// When to call [`turn`](Group::turn) if nothing happens before.
     pub fn deadline(&self) -> Option<Micros> {
-        match self.has_work() {
-            true => Some(Micros(0)),
-            false => self.replica.deadline(),
+        if self.has_work() {
+            return Some(Micros(0));
         }
+        let soon = self
+            .machine
+            .has_work()
+            .then(|| self.replica.now + BUSY_RETRY);
+        self.replica.deadline().into_iter().chain(soon).min()
     }
 
     /// Whether the next turn has work to do, whatever happens.
     pub fn has_work(&self) -> bool {
-        !self.looks.is_empty() || self.machine.has_work() || self.replica.is_behind()
+        let machine = self.machine.has_work() && !self.machine.is_waiting();
+        !self.looks.is_empty() || machine || self.replica.is_behind()
     }
 
     /// The driver, for everything that goes in.

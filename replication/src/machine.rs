@@ -120,6 +120,12 @@ pub trait StateMachine {
         false
     }
 
+    /// Whether that waits for a disk: it is then asked again soon, and not at once, since the core
+    /// may be what the disk's work waits for.
+    fn is_waiting(&self) -> bool {
+        false
+    }
+
     /// Nobody waits any more for the answer to a long query.
     fn cancel_long(&mut self, id: LongId) {
         let _ = id;

@@ -45,8 +45,8 @@ use crate::waits::{Asker, Held, Open, Wait};
 const GRACE: Micros = Micros::from_millis(200);
 /// The least time between two ticks that only let time pass.
 const TICK_EVERY: Micros = Micros::from_millis(100);
-/// How soon a state machine that was busy is asked again.
-const BUSY_RETRY: Micros = Micros::from_millis(1);
+/// How soon a state machine that was busy, or waited for something, is asked again.
+pub(crate) const BUSY_RETRY: Micros = Micros::from_millis(1);
 
 /// One node's part in one group. See the module's head.
 #[derive(Debug)]
@@ -278,7 +278,9 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             self.step(now, Input::Tick);
         }
         self.committed.begin_turn(&self.config, self.busy);
+        // What came in before is of the time at which it came.
         self.drain();
+        self.now = now;
         self.give_up(now);
         self.send_reads(now);
         self.send_writes(now, wall);

@@ -54,6 +54,11 @@ impl Long {
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty() && self.running.is_none()
     }
+
+    /// Whether the view was not made yet when it was last asked for.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.running.as_ref().is_some_and(|pass| pass.waiting)
+    }
 }
 
 /// One time through a view.
@@ -68,6 +73,8 @@ struct Pass {
     done: bool,
     /// A row could not be read.
     unreadable: bool,
+    /// The view is not made yet.
+    waiting: bool,
 }
 
 enum View {
@@ -277,6 +284,7 @@ impl<E: Engine> Keyspace<E> {
             goal,
             done: false,
             unreadable: false,
+            waiting: false,
         }
     }
 
@@ -300,11 +308,12 @@ impl<E: Engine> Keyspace<E> {
         let Some(mut pass) = self.long.running.take() else {
             return Ok(());
         };
-        if let View::Apart(rows) = &mut pass.view
-            && !rows.ready()?
-        {
-            self.long.running = Some(pass);
-            return Ok(());
+        if let View::Apart(rows) = &mut pass.view {
+            pass.waiting = !rows.ready()?;
+            if pass.waiting {
+                self.long.running = Some(pass);
+                return Ok(());
+            }
         }
         // The view is lent out while its rows are seen.
         let mut view = mem::replace(&mut pass.view, View::Within(ViewId(0)));

@@ -345,6 +345,10 @@ impl<E: Engine> StateMachine for Keyspace<E> {
         !self.long.is_empty()
     }
 
+    fn is_waiting(&self) -> bool {
+        self.long.is_waiting()
+    }
+
     fn cancel_long(&mut self, id: LongId) {
         self.cancel(id);
     }
