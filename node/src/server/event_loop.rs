@@ -91,7 +91,8 @@ impl<E: Engine> Loop<E> {
     /// Ends a turn: groups go on, sessions go on with what they had not consumed, replies leave.
     /// Returns whether there is more to do at once.
     pub(super) fn turn(&mut self, transport: &mut impl Transport) -> Result<bool, LoopError> {
-        let (now, wall) = self.clock.read();
+        // As the round began: within it nobody has listened.
+        let (now, wall) = (self.clock.now(), self.clock.wall());
         let mut again = true;
         for _ in 0..RESUMES_MAX {
             self.hosting
