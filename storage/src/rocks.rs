@@ -293,3 +293,6 @@ impl Engine for RocksEngine {
         load::load(self.tables.db(), &self.resources, &directory, rows)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,6 +66,23 @@ fn views_that_are_dropped_while_they_are_made_leave_nothing() {
 }
 
 #[test]
+fn what_a_crash_leaves_beside_the_database_is_cleared_away() {
+    let place = tempfile::tempdir().unwrap();
+    let parts = ["tables", "views"].map(|part| place.path().join(part));
+    for part in &parts {
+        fs::create_dir_all(part.join("1/half")).unwrap();
+        fs::write(part.join("sealed.sst"), "half a table").unwrap();
+    }
+    let mut engine = backend().open(place.path()).unwrap();
+    for part in &parts {
+        assert_eq!(entries(part), 0);
+    }
+    put(&mut engine, 0..10, b"value");
+    let mut view = freeze(&mut engine);
+    assert!(view.get(&9_u32.to_be_bytes()).unwrap().is_some());
+}
+
+#[test]
 fn whoever_opens_it_in_vain_disturbs_nobody() {
     let place = tempfile::tempdir().unwrap();
     let mut engine = backend().open(place.path()).unwrap();

@@ -38,8 +38,9 @@ enum Job {
     /// There is something to free.
     Free,
     View(PathBuf, Sender<Result<DB, EngineError>>),
+    /// Does it on the thread: waits, or panics.
     #[cfg(test)]
-    Panic,
+    Do(Box<dyn FnOnce() + Send>),
 }
 
 #[derive(Default)]
@@ -135,6 +136,12 @@ impl Tables {
         view
     }
 
+    /// Has the thread do something before what is queued later.
+    #[cfg(test)]
+    pub(super) fn interpose(&self, something: impl FnOnce() + Send + 'static) {
+        self.send(Job::Do(Box::new(something)));
+    }
+
     /// How many buffers have been written.
     ///
     /// # Errors
@@ -224,7 +231,7 @@ impl Writer {
                 Job::Free => {}
                 Job::View(directory, sender) => self.view(directory, sender),
                 #[cfg(test)]
-                Job::Panic => panic!("as a test wants it"),
+                Job::Do(something) => something(),
             }
         }
     }
@@ -297,55 +304,4 @@ pub(super) fn take_over(db: &DB, tables: Vec<PathBuf>) -> Result<(), rocksdb::Er
     let mut options = IngestExternalFileOptions::default();
     options.set_move_files(true);
     db.ingest_external_file_opts(&options, tables)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tables() -> (Tables, tempfile::TempDir) {
-        let place = tempfile::tempdir().unwrap();
-        let resources = RocksResources::new(16 << 20).unwrap();
-        (Tables::open(place.path(), &resources).unwrap(), place)
-    }
-
-    fn buffer() -> Arc<WriteBuffer> {
-        let mut buffer = WriteBuffer::default();
-        (0..1_000_u32).for_each(|n| buffer.put(&n.to_be_bytes(), &[7; 1_000]));
-        Arc::new(buffer)
-    }
-
-    #[test]
-    fn a_buffer_is_freed_before_those_behind_it_are_written() {
-        const BEHIND: u64 = 50;
-        let (mut tables, _place) = tables();
-        let first = buffer();
-        let kept = Arc::downgrade(&first);
-        let number = tables.write(Arc::clone(&first));
-        for _ in 0..BEHIND {
-            tables.write(buffer());
-        }
-        tables.wait_for(number).unwrap();
-        tables.free(first);
-        while kept.strong_count() > 0 {
-            thread::yield_now();
-        }
-        assert!(
-            tables.written().unwrap() <= BEHIND,
-            "all were written before"
-        );
-    }
-
-    #[test]
-    fn whoever_waits_for_a_thread_that_panicked_is_told() {
-        let (mut tables, _place) = tables();
-        tables.send(Job::Panic);
-        let number = tables.write(buffer());
-        let error = tables.wait_for(number).unwrap_err().to_string();
-        assert!(
-            error.contains("could not write a table: its thread"),
-            "{error}"
-        );
-        assert!(tables.written().is_err());
-    }
 }
