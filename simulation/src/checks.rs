@@ -12,6 +12,7 @@ pub(crate) mod picture;
 pub(crate) mod progress;
 pub(crate) mod quorum;
 pub(crate) mod recovery;
+pub(crate) mod sessions;
 pub(crate) mod states;
 
 use std::fmt;
@@ -55,10 +56,11 @@ pub(crate) struct Checks {
     ballots: ballots::Ballots,
     acknowledged: acknowledged::Acknowledged,
     states: states::States,
+    pub(crate) sessions: sessions::Sessions,
 }
 
 impl Checks {
-    pub(crate) fn new(nodes: usize, prefix_log: bool) -> Self {
+    pub(crate) fn new(nodes: usize, clients: usize, prefix_log: bool) -> Self {
         Checks {
             picture: Picture::new(nodes),
             elections: elections::Elections::default(),
@@ -68,6 +70,7 @@ impl Checks {
             ballots: ballots::Ballots::new(nodes),
             acknowledged: acknowledged::Acknowledged::default(),
             states: states::States::default(),
+            sessions: sessions::Sessions::new(clients),
         }
     }
 
@@ -156,6 +159,11 @@ impl Checks {
     /// A node has answered a command with what it did at an index.
     pub(crate) fn acknowledged(&mut self, node: usize, index: Index) -> Verdict {
         self.acknowledged.answered(&self.picture, node, index)
+    }
+
+    /// A process' state was at one index, and is at another.
+    pub(crate) fn moved(&self, node: usize, from: Index, to: Index) -> Verdict {
+        states::moved(node, from, to)
     }
 
     /// A node's state, after everything up to an index.

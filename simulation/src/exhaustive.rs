@@ -207,7 +207,7 @@ where
             subject,
             nodes: nodes.collect(),
             network: Vec::new(),
-            checks: Checks::new(NODES, S::PREFIX_LOG),
+            checks: Checks::new(NODES, 0, S::PREFIX_LOG),
             left: bounds,
             requests: 0,
             lines: Vec::new(),

@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::log_writer::{Fetch, GROUP, LogEvent, LogWriter, Request};
 use crate::network::End;
 use crate::observed::{Notes, Observed, Reader};
-use crate::plan::Weather;
+use crate::plan::{Retention, Weather};
 use crate::queue::Time;
 use crate::random::Random;
 use crate::snapshots::{SnapshotEvent, Snapshots};
@@ -34,6 +34,8 @@ const FRAME_BYTES: usize = 8 << 20;
 pub(crate) struct Token {
     connection: u64,
     slot: u64,
+    /// It asks beside the log.
+    read: bool,
 }
 
 /// A machine.
@@ -115,11 +117,20 @@ pub(crate) struct Turn<M> {
     tasks: Option<Vec<SnapshotTask>>,
     /// A state machine was replaced.
     pub(crate) installed: bool,
-    answers: Vec<Answered>,
+    answers: Vec<Answer>,
 }
 
 /// Who is answered, where in the log that was, and what.
-type Answered = (Token, Option<Index>, Result<Vec<u8>, Failure>);
+type Answer = (Token, Option<Index>, Result<Vec<u8>, Failure>);
+
+/// A session was told what became of a command.
+pub(crate) struct Answered {
+    pub(crate) connection: u64,
+    pub(crate) slot: u64,
+    pub(crate) read: bool,
+    /// If it was executed: where in the log, or beside it.
+    pub(crate) executed: Option<Option<Index>>,
+}
 
 impl<M> Default for Turn<M> {
     fn default() -> Self {
@@ -159,7 +170,7 @@ impl<S: Subject> Machine<S> {
         node: usize,
         nodes: usize,
         at: Time,
-        weather: &Weather,
+        (weather, retention): (&Weather, &Retention),
     ) -> Result<Started<S>, String> {
         let segment_bytes = weather.segment_bytes;
         self.boot += 1;
@@ -175,7 +186,7 @@ impl<S: Subject> Machine<S> {
             None => (None, subject.machine()),
             Some(_) => {
                 let (snapshots, engine) =
-                    Snapshots::open(self.files.clone(), weather.snapshot_bytes)?;
+                    Snapshots::open(self.files.clone(), retention.snapshot_bytes)?;
                 let machine = subject.restore(engine);
                 (
                     Some(snapshots),
@@ -199,10 +210,10 @@ impl<S: Subject> Machine<S> {
         };
         let core = Observed::new(core, notes.clone(), reader);
         let mut config = Config::new(id(node), self.boot);
-        config.log.persist_bytes = weather.snapshot_bytes;
+        config.log.persist_bytes = retention.snapshot_bytes;
         config.log.persist_idle_after = Micros(4_000_000);
-        config.log.purge_bytes = weather.purge_bytes;
-        config.log.kept_bytes = weather.kept_bytes;
+        config.log.purge_bytes = retention.purge_bytes;
+        config.log.kept_bytes = retention.kept_bytes;
         config.log.kept_for = Micros(2_000_000);
         config.snapshots.chunk_bytes = weather.chunk_bytes as usize;
         config.snapshots.window_bytes = 3 * weather.chunk_bytes as usize;
@@ -341,7 +352,7 @@ impl<S: Subject> Process<S> {
         wall: Millis,
         turn: &mut Turn<CoreMessage<S>>,
         replies: &mut Vec<(u64, Vec<u8>)>,
-        acknowledged: &mut dyn FnMut(Index),
+        answered: &mut dyn FnMut(Answered),
     ) -> Result<(), String> {
         loop {
             turn.tasks = self.snapshots.is_some().then(Vec::new);
@@ -353,9 +364,12 @@ impl<S: Subject> Process<S> {
                 let Some(port) = self.ports.get_mut(&token.connection) else {
                     continue;
                 };
-                if let (Some(index), Ok(_)) = (index, &answer) {
-                    acknowledged(index);
-                }
+                answered(Answered {
+                    connection: token.connection,
+                    slot: token.slot,
+                    read: token.read,
+                    executed: answer.is_ok().then_some(index),
+                });
                 let outcome = match &answer {
                     Ok(reply) => Outcome::Reply(reply),
                     Err(failure) => Outcome::Failed(*failure),
@@ -453,22 +467,23 @@ struct ReplicaGate<'a, C: consensus::Consensus> {
 }
 
 impl<C: consensus::Consensus> ReplicaGate<'_, C> {
-    fn token(&self, slot: u64) -> Token {
+    fn token(&self, slot: u64, read: bool) -> Token {
         Token {
             connection: self.connection,
             slot,
+            read,
         }
     }
 }
 
 impl<C: consensus::Consensus> Gate for ReplicaGate<'_, C> {
     fn submit(&mut self, slot: u64, command: &[u8]) {
-        let token = self.token(slot);
+        let token = self.token(slot, false);
         self.replica.submit(self.now, token, command);
     }
 
     fn read(&mut self, slot: u64, query: &[u8]) {
-        let token = self.token(slot);
+        let token = self.token(slot, true);
         self.replica.read(self.now, token, query);
     }
 

@@ -318,6 +318,8 @@ pub struct Plan {
     pub heal_at: Time,
     /// What it is like when nothing is wrong.
     pub weather: Weather,
+    /// How much of the log each node keeps: not everywhere the same.
+    pub retention: Vec<Retention>,
     /// The clocks: milliseconds ahead, and parts per million too fast.
     pub clocks: Vec<(i64, i64)>,
 }
@@ -344,16 +346,21 @@ pub struct Weather {
     pub notice: u64,
     /// Bytes of a segment of the log.
     pub segment_bytes: u64,
+    /// How much longer it takes to make an engine of a snapshot than to write.
+    pub install: u64,
+    /// Bytes of a piece of a snapshot on its way.
+    pub chunk_bytes: u64,
+}
+
+/// How much of the log a node keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
     /// How far the log may be ahead of the newest snapshot, in bytes.
     pub snapshot_bytes: u64,
     /// How much of the log is purged at once, in bytes.
     pub purge_bytes: u64,
-    /// How much longer it takes to make an engine of a snapshot than to write.
-    pub install: u64,
     /// How much of the log is kept for those that lag, in bytes.
     pub kept_bytes: u64,
-    /// Bytes of a piece of a snapshot on its way.
-    pub chunk_bytes: u64,
 }
 
 /// When everything is mended.
@@ -371,6 +378,7 @@ impl Plan {
         let nodes = if random.chance(300) { 5 } else { 3 };
         let weather = weather(&mut random);
         let clocks = (0..nodes).map(|_| clock(&mut random)).collect();
+        let retention = retention(&mut Random::of(seed, 6), nodes);
         let mut swarm = Swarm::new(&mut random, nodes);
         let count = random.between(24, 56);
         let mut faults: Vec<Planned> = Vec::new();
@@ -388,6 +396,7 @@ impl Plan {
             faults,
             heal_at: HEAL,
             weather,
+            retention,
             clocks,
         }
     }
@@ -417,12 +426,26 @@ fn weather(random: &mut Random) -> Weather {
         gathers: *random.pick(&[1, 2, usize::MAX]),
         notice: *random.pick(&[0, 20, 200]),
         segment_bytes: *random.pick(&[16 << 10, 64 << 10, 512 << 10]),
-        snapshot_bytes: *random.pick(&[2 << 10, 16 << 10, 64 << 10, 1 << 30]),
-        purge_bytes: *random.pick(&[1 << 10, 8 << 10, 1 << 20]),
         install: *random.pick(&[0, 50_000, 2_000_000]),
-        kept_bytes: *random.pick(&[0, 2 << 10, 32 << 10]),
         chunk_bytes: *random.pick(&[256, 1 << 10, 16 << 10]),
     }
+}
+
+/// In half of the seeds all nodes keep as much, in the others some come late with their snapshots, or
+/// keep what others have purged long ago: then it depends on who leads whether a node that lags gets
+/// a snapshot or entries, and perhaps first the one and then the other.
+fn retention(random: &mut Random, nodes: usize) -> Vec<Retention> {
+    let mut draw = || Retention {
+        snapshot_bytes: *random.pick(&[2 << 10, 16 << 10, 64 << 10, 1 << 30]),
+        purge_bytes: *random.pick(&[1 << 10, 8 << 10, 1 << 20]),
+        kept_bytes: *random.pick(&[0, 2 << 10, 32 << 10]),
+    };
+    let all = draw();
+    let mut each: Vec<Retention> = (0..nodes).map(|_| draw()).collect();
+    if random.chance(500) {
+        each.fill(all);
+    }
+    each
 }
 
 fn clock(random: &mut Random) -> (i64, i64) {

@@ -167,7 +167,7 @@ impl<S: Subject> World<S> {
                 .map(|client| Client::new(Random::of(seed, 200 + client as u64)))
                 .collect(),
             history: History::new(),
-            checks: Checks::new(nodes, S::PREFIX_LOG),
+            checks: Checks::new(nodes, plan.clients, S::PREFIX_LOG),
             trace,
             counts: Counts::default(),
             mangle: Vec::new(),

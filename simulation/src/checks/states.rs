@@ -1,5 +1,5 @@
 //! State-machine safety (Raft §5.4.3): no two nodes decide differently at an index, and two states
-//! at the same index are the same.
+//! at the same index are the same. And a running node's state never goes back.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -10,6 +10,16 @@ use super::Verdict;
 use super::linearizability::Quick;
 use crate::node::id;
 use crate::observed::Entry;
+
+/// A process' state was at one index, and is at another.
+pub(crate) fn moved(node: usize, from: Index, to: Index) -> Verdict {
+    if from <= to {
+        return Ok(());
+    }
+    let node = id(node);
+    let what = format!("{node} had applied everything up to {from}, and goes back to {to}");
+    Err(("equal states", what))
+}
 
 /// What was decided, and what became of it.
 #[derive(Debug, Default)]

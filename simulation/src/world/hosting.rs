@@ -1,14 +1,15 @@
 //! Nodes at work: when they look at their inputs, what becomes of what they want done, how they
 //! start and how they end.
 
-use consensus::{Index, Micros};
+use consensus::Micros;
 use replication::{Message as Said, StateMachine as _};
 
 use super::strike::Mend;
 use super::{Event, World};
 use crate::checks::Verdict;
+use crate::checks::sessions::Effect;
 use crate::log_writer::LogEvent;
-use crate::node::{Process, Started, Turn, id, number};
+use crate::node::{Answered, Process, Started, Turn, id, number};
 use crate::observed::Note;
 use crate::queue::Time;
 use crate::snapshots::{SnapshotEvent, Snapshots};
@@ -86,6 +87,7 @@ impl<S: Subject> World<S> {
             mangle_one(mangle, random, from, message, &mut strays)
         };
         let mut turn = Turn::default();
+        let began = process.group.machine().applied().index;
         let parts = (&self.subject, &self.service);
         let taken = process.take_inbox(parts, &mut turn, local, wall, &mut mangled);
         for (from, wait, message) in strays {
@@ -100,12 +102,12 @@ impl<S: Subject> World<S> {
             self.queue.plan(self.now + wait, event);
         }
         let mut replies = Vec::new();
-        let mut acknowledged: Vec<Index> = Vec::new();
+        let mut answered: Vec<Answered> = Vec::new();
         let before = process.group.machine().applied().index;
         let turned = taken.and_then(|()| {
-            let acknowledge = &mut |index| acknowledged.push(index);
+            let answer = &mut |answer| answered.push(answer);
             let service = &self.service;
-            process.turn(service, local, wall, &mut turn, &mut replies, acknowledge)
+            process.turn(service, local, wall, &mut turn, &mut replies, answer)
         });
         let notes = std::mem::take(&mut *process.notes.borrow_mut());
         let applied = process.group.machine().applied().index;
@@ -119,8 +121,27 @@ impl<S: Subject> World<S> {
         });
         self.machines[node].process = Some(process);
         self.take_notes(node, notes)?;
-        for index in acknowledged {
-            self.checks.acknowledged(node, index)?;
+        self.checks.moved(node, began, applied)?;
+        for Answered {
+            connection,
+            slot,
+            read,
+            executed,
+        } in answered
+        {
+            let seen = executed.map(|index| match index {
+                Some(index) => (index, index),
+                // Somewhere between the turn's beginning and its end.
+                None => (before, applied),
+            });
+            if let Some(Some(index)) = executed {
+                self.checks.acknowledged(node, index)?;
+            }
+            if let Some(client) = self.client_of(connection) {
+                let effect = Effect { read, seen };
+                let sessions = &mut self.checks.sessions;
+                sessions.answered(client, connection, slot, effect)?;
+            }
         }
         if let Some(digest) = digest {
             self.trace.add(self.now, 5, digest);
@@ -311,12 +332,12 @@ impl<S: Subject> World<S> {
     /// Starts a node's process.
     pub(super) fn start(&mut self, node: usize) -> Verdict {
         let nodes = self.machines.len();
-        let weather = self.plan.weather;
+        let kept = (&self.plan.weather, &self.plan.retention[node]);
         let machine = &mut self.machines[node];
         if machine.process.is_some() || machine.refuses.is_some() {
             return Ok(());
         }
-        let started = machine.start(&self.subject, node, nodes, self.now, &weather);
+        let started = machine.start(&self.subject, node, nodes, self.now, kept);
         self.trace
             .add(self.now, 7, node as u64 ^ (u64::from(started.is_ok()) << 8));
         match started {

@@ -178,6 +178,7 @@ impl<S: Subject> World<S> {
         self.history.tick();
         let state = &mut self.clients[client];
         let (node, connection) = (state.node, state.connection);
+        self.checks.sessions.sends(client, connection);
         let longest = self.service.pipeline() as u64;
         let count = if state.random.chance(500) {
             1
@@ -287,7 +288,7 @@ impl<S: Subject> World<S> {
         );
     }
 
-    fn client_of(&self, connection: u64) -> Option<usize> {
+    pub(super) fn client_of(&self, connection: u64) -> Option<usize> {
         self.clients
             .iter()
             .position(|client| client.connection == connection)
@@ -337,6 +338,7 @@ impl<S: Subject> World<S> {
             if answer != Answer::Unknown && !self.service.is_read(call) {
                 self.keys.known(ticket.key);
             }
+            self.checks.sessions.hears(client);
             self.history.answer(*ticket, answer);
             state.input.drain(..length);
             state.pending.pop_front();
