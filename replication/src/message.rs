@@ -14,6 +14,7 @@
 //! | sender | receiver | `SnapshotChunk` | a piece of it |
 //! | sender | receiver | `SnapshotGone` | I do not send that, or no longer |
 //! | receiver | sender | `SnapshotDone` | how it ended: see [`SnapshotEnd`] |
+//! | leader | any | `Keep` | somebody needs the log above this index, whoever leads next |
 
 use bytes::Bytes;
 use consensus::{Channel, Epoch, Index};
@@ -149,6 +150,11 @@ pub enum Message<M> {
         /// How it ended.
         end: SnapshotEnd,
     },
+    /// Says up to where the log may be purged, for the sake of those who lag.
+    Keep {
+        /// Above which index somebody needs it; `None` if nobody lags.
+        above: Option<Index>,
+    },
 }
 
 impl<M: consensus::Message> Message<M> {
@@ -158,6 +164,7 @@ impl<M: consensus::Message> Message<M> {
     pub fn channel(&self) -> Channel {
         match self {
             Message::Consensus(message) => message.channel(),
+            Message::Keep { .. } => Channel::Control,
             _ => Channel::Bulk,
         }
     }

@@ -213,6 +213,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             } => self.snapshot_chunk(now, from, id, offset, bytes, crc),
             Message::SnapshotGone { id } => self.snapshot_gone(from, id),
             Message::SnapshotDone { id, end } => self.snapshot_done(now, from, id, end),
+            Message::Keep { above } => self.keep_above(now, from, above),
         }
     }
 
@@ -432,6 +433,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         self.leader = leader;
         self.epoch = epoch;
         self.leadership_since = now;
+        self.retention.said = None;
         tracing::info!(%epoch, leader = ?leader.map(|node| node.0), "leadership");
         if !same_reign {
             for (peer, id) in self.queue.expel_forwarded() {

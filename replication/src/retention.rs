@@ -7,16 +7,20 @@
 //! For a follower that lags it is kept as far as a number of bytes goes; beyond that a snapshot is
 //! cheaper. One that has just installed a snapshot lags by all that was written while it travelled:
 //! for it the log is kept as long as it gets on ([`CatchingUp`]), or it would be sent one snapshot
-//! after the other. A node that does not lead keeps a part of what a leader would for one that lags:
-//! it may lead next. When too much of the log is not durable in the state machine, or nothing
-//! has happened for a while, the host is asked to persist ([`SnapshotTask::Persist`]): so a busy
+//! after the other. When too much of the log is not durable in the state machine, or nothing has
+//! happened for a while, the host is asked to persist ([`SnapshotTask::Persist`]): so a busy
 //! group's log is bounded, and an idle group's is empty.
+//!
+//! A node that does not lead may lead next, and then what it has purged is lacking. So the leader
+//! says once a second above which index somebody needs the log ([`Message::Keep`]), and all keep
+//! it; of what nobody seemed to need, each keeps a part.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use consensus::{Consensus, Index, Input, LogOp, Micros, NodeId, Status};
 
 use crate::action::Action;
+use crate::message::Message;
 use crate::replica::Replica;
 use crate::transfer::SnapshotTask;
 
@@ -29,6 +33,8 @@ const GRAINS: u64 = 16;
 const SPARE: u64 = 8;
 /// Without a write for this long a group is not busy.
 const QUIET: Micros = Micros::from_millis(1_000);
+/// How often a leader says who needs the log.
+const SAY_EVERY: Micros = Micros::from_millis(1_000);
 /// How often all this is looked at.
 const EVERY: Micros = Micros::from_millis(100);
 
@@ -40,6 +46,10 @@ pub(crate) struct Retention {
     seen: BTreeMap<NodeId, Micros>,
     /// Peers that have installed a snapshot and lack what was written meanwhile.
     pub(crate) catching_up: BTreeMap<NodeId, CatchingUp>,
+    /// Above which index the leader has said that the log is needed, and when.
+    told: Option<(Index, Micros)>,
+    /// What this node has said, and when, since it leads.
+    pub(crate) said: Option<(Option<Index>, Micros)>,
     /// When the log last grew.
     written_at: Micros,
     looked_at: Micros,
@@ -135,11 +145,15 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         }
         self.retention.looked_at = now;
         self.ask_to_persist(now);
-        if !self.purge_is_due(now, self.durable) {
+        if !self.leads() && !self.purge_is_due(now, self.durable) {
             return;
         }
         let status = self.core.status();
-        let upto = self.may_purge_to(now, &status);
+        let needed = self.needed_above(now, &status);
+        if self.leads() && now.since(self.leadership_since) >= QUIET {
+            self.say_needed(now, needed, &status);
+        }
+        let upto = self.durable.min(needed).min(self.spared(now, &status));
         if upto > status.purged && self.purge_is_due(now, upto) {
             self.step(now, Input::Compact { upto });
         }
@@ -190,20 +204,17 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         }
     }
 
-    fn may_purge_to(&mut self, now: Micros, status: &Status) -> Index {
-        let pinned = self.outgoing.pinned(status.purged);
-        let mut upto = self.durable.min(pinned.unwrap_or(self.durable));
+    /// Above which index somebody needs the log, as far as this node knows.
+    fn needed_above(&mut self, now: Micros, status: &Status) -> Index {
         let config = self.config.log;
-        let young = self.leads() && now.since(self.leadership_since) < QUIET;
-        let idle = now.since(self.retention.written_at) >= config.kept_for;
-        if young || (!self.leads() && !idle) {
-            // Whoever leads next is asked for what others lack, and learns only then who lacks what.
-            let spare = config.kept_bytes / SPARE;
-            upto = upto.min(self.retention.size.all_but(spare));
-        }
+        let told = self.retention.told;
+        let told = told.filter(|(_, at)| now.since(*at) < config.kept_for);
+        let pinned = self.outgoing.pinned(status.purged);
+        let pins = pinned.into_iter().chain(told.map(|(above, _)| above));
+        let mut needed = pins.min().unwrap_or(status.last.index);
         for peer in &status.peers {
             let catching_up = self.catching_up_from(now, peer.node, peer.matched);
-            upto = upto.min(catching_up.unwrap_or(upto));
+            needed = needed.min(catching_up.unwrap_or(needed));
             let since = self.leadership_since;
             let seen = self.retention.seen.entry(peer.node).or_insert(since);
             if peer.active {
@@ -212,10 +223,51 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             let expected = now.since(*seen) < config.kept_for;
             let cheap = self.retention.size.above(peer.matched) <= config.kept_bytes;
             if expected && cheap {
-                upto = upto.min(peer.matched);
+                needed = needed.min(peer.matched);
             }
         }
-        upto
+        needed
+    }
+
+    /// Up to where the log is not kept for those of whom this node may not know yet.
+    fn spared(&self, now: Micros, status: &Status) -> Index {
+        let config = self.config.log;
+        let settled = now.since(self.leadership_since);
+        let idle = now.since(self.retention.written_at) >= config.kept_for;
+        match (self.leads(), self.leader) {
+            (true, _) if settled >= QUIET => status.last.index,
+            (false, Some(_)) if settled >= QUIET + SAY_EVERY && idle => status.last.index,
+            // It has yet to be told what is needed.
+            (false, None) => status.purged,
+            (false, _) if settled < QUIET + SAY_EVERY => status.purged,
+            // Whoever leads next is asked for what others lack, and learns only then who lacks what.
+            _ => self.retention.size.all_but(config.kept_bytes / SPARE),
+        }
+    }
+
+    /// Tells those who may lead next what to keep.
+    fn say_needed(&mut self, now: Micros, needed: Index, status: &Status) {
+        let retention = &mut self.retention;
+        let spare = self.config.log.kept_bytes / SPARE;
+        let above = (retention.size.above(needed) > spare).then_some(needed);
+        let due = match retention.said {
+            None => true,
+            Some((None, _)) => above.is_some(),
+            Some((Some(_), at)) => above.is_none() || now.since(at) >= SAY_EVERY,
+        };
+        if due {
+            retention.said = Some((above, now));
+            for peer in &status.peers {
+                self.send(peer.node, Message::Keep { above });
+            }
+        }
+    }
+
+    /// The leader says what others need of the log.
+    pub(crate) fn keep_above(&mut self, now: Micros, from: NodeId, above: Option<Index>) {
+        if self.leader == Some(from) && !self.leads() {
+            self.retention.told = above.map(|above| (above, now));
+        }
     }
 
     /// Up to where the log may be purged for a peer that catches up after a snapshot.

@@ -281,6 +281,61 @@ fn the_log_above_a_snapshot_that_is_sent_is_kept() {
     assert!(scene.world.purged(scene.leader) > purged);
 }
 
+/// Below what is written while a snapshot is sent, log that is kept for those who lag is nothing.
+fn sent_slowly(config: &mut Config) {
+    forgetful(config);
+    config.snapshots.bytes_per_second = 10 << 10;
+}
+
+#[test]
+fn the_log_above_a_snapshot_is_kept_by_whoever_may_lead_next() {
+    let mut scene = Scene::new(sent_slowly);
+    scene.receive(STATE / 4);
+    let at = *scene.world.sent.keys().next().unwrap();
+    for _ in 0..3 {
+        scene.world.fill(scene.leader, 50, 4_000);
+        scene.world.persist(scene.third);
+        scene.world.run(1_100);
+    }
+    assert!(scene.world.purged(scene.third) <= at.at.index.0);
+    let behind = scene.behind;
+    scene.world.run_until("it is installed", |world| {
+        world.nodes[&behind].disk.installed == 1
+    });
+    scene.world.crash(scene.leader);
+    scene.catches_up();
+    assert_eq!(scene.world.leader(), Some(scene.third));
+    assert_eq!(scene.world.sent.len(), 1, "the log went on from it");
+    scene.world.start(scene.leader);
+    // And it is given back in the end.
+    scene.world.run(70_000);
+    scene.world.fill(scene.third, 1, 1);
+    scene.world.persist(scene.third);
+    scene.world.run(2_000);
+    let applied = scene.world.machine(scene.third).applied.index.0;
+    assert_eq!(scene.world.purged(scene.third), applied);
+}
+
+#[test]
+fn a_follower_that_starts_again_keeps_the_log_until_it_is_told() {
+    let mut scene = Scene::new(sent_slowly);
+    scene.receive(STATE / 4);
+    let at = *scene.world.sent.keys().next().unwrap();
+    scene.world.fill(scene.leader, 50, 4_000);
+    scene.world.persist(scene.third);
+    scene.world.run(1_500);
+    scene.world.crash(scene.third);
+    scene.world.start(scene.third);
+    let (third, now) = (scene.third, scene.world.now);
+    let applied = scene.world.machine(third).applied.index;
+    let replica = scene.world.group(third).replica();
+    replica.log_holds(applied, 200 << 10);
+    replica.durable(now, applied);
+    scene.world.run(3_500);
+    assert!(scene.world.purged(third) <= at.at.index.0);
+    scene.catches_up();
+}
+
 #[test]
 fn a_slow_follower_catches_up_though_much_was_written_while_it_was_sent_a_snapshot() {
     let mut scene = Scene::new(|config| {

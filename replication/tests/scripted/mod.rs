@@ -305,6 +305,8 @@ impl Bench {
                 Action::Held(token, held) => seen.push(Seen::Held(token, held)),
                 Action::Fetch { .. } => panic!("nothing to fetch"),
                 Action::Snapshot(task) => seen.push(Seen::Task(task)),
+                // What a leader says now and then.
+                Action::Send(_, Message::Keep { .. }) => {}
                 Action::Send(to, message) => seen.push(match message {
                     Message::Forward { epoch, id, batch } => {
                         Seen::Forward(epoch.round, id, commands(&batch))
