@@ -14,6 +14,7 @@
 //! | sender | receiver | `SnapshotChunk` | a piece of it |
 //! | sender | receiver | `SnapshotGone` | I do not send that, or no longer |
 //! | receiver | sender | `SnapshotDone` | how it ended: see [`SnapshotEnd`] |
+//! | receiver | leader | `Receiving` | another sends me a snapshot: keep the log above it |
 //! | leader | any | `Keep` | somebody needs the log above this index, whoever leads next |
 
 use bytes::Bytes;
@@ -150,6 +151,12 @@ pub enum Message<M> {
         /// How it ended.
         end: SnapshotEnd,
     },
+    /// The sender is sent a snapshot by somebody who leads no more. It needs no other, but the log
+    /// above it.
+    Receiving {
+        /// The last index whose effects are in it.
+        index: Index,
+    },
     /// Says up to where the log may be purged, for the sake of those who lag.
     Keep {
         /// Above which index somebody needs it; `None` if nobody lags.
@@ -164,7 +171,7 @@ impl<M: consensus::Message> Message<M> {
     pub fn channel(&self) -> Channel {
         match self {
             Message::Consensus(message) => message.channel(),
-            Message::Keep { .. } => Channel::Control,
+            Message::Receiving { .. } | Message::Keep { .. } => Channel::Control,
             _ => Channel::Bulk,
         }
     }

@@ -213,6 +213,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             } => self.snapshot_chunk(now, from, id, offset, bytes, crc),
             Message::SnapshotGone { id } => self.snapshot_gone(from, id),
             Message::SnapshotDone { id, end } => self.snapshot_done(now, from, id, end),
+            Message::Receiving { index } => self.peer_receives(now, from, index),
             Message::Keep { above } => self.keep_above(now, from, above),
         }
     }
@@ -445,6 +446,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         }
         if !self.leads() {
             self.abandon_sending();
+            self.tell_of_incoming(now);
         }
     }
 

@@ -192,13 +192,31 @@ fn a_receiver_that_is_not_heard_is_given_up_for_now() {
 }
 
 #[test]
-fn who_leads_no_more_sends_no_more() {
+fn who_leads_no_more_goes_on_with_what_it_sends_and_begins_nothing() {
     let meta = meta(9, 100);
     let mut bench = offering(&meta);
+    bench.tell(Script::SendSnapshot(OTHER));
+    assert_eq!(bench.turn(), [take(0)]);
     bench.tell(Script::Lead(2, Some(OTHER)));
-    assert_eq!(bench.turn(), [Seen::Gone(PEER, meta.id)]);
+    assert_eq!(bench.turn(), []);
+    bench.replica.snapshot_ready(bench.now, &meta);
+    assert_eq!(bench.turn(), []);
     bench.hear(PEER, want(&meta, 0, 100));
-    assert_eq!(bench.turn(), [Seen::Gone(PEER, meta.id)]);
+    let read = SnapshotTask::Read {
+        to: PEER,
+        id: meta.id,
+        offset: 0,
+        len: 100,
+    };
+    assert_eq!(bench.turn(), [Seen::Task(read)]);
+    bench.hear(OTHER, want(&meta, 0, 100));
+    assert_eq!(bench.turn(), [Seen::Gone(OTHER, meta.id)]);
+    // Nor for ever to one that asks for nothing.
+    bench.pass(15_000);
+    bench.turn();
+    bench.pass(60_000);
+    bench.turn();
+    assert_eq!(bench.replica.snapshots_in_use().count(), 0);
 }
 
 #[test]

@@ -317,6 +317,82 @@ fn the_log_above_a_snapshot_is_kept_by_whoever_may_lead_next() {
 }
 
 #[test]
+fn a_snapshot_goes_on_though_another_leads_and_that_sends_none() {
+    let mut scene = Scene::new(sent_slowly);
+    for (part, leader) in [(4, scene.third), (2, scene.leader)] {
+        scene.receive(STATE / part);
+        scene.world.fill(scene.world.leader().unwrap(), 50, 400);
+        scene.world.depose();
+        assert_eq!(scene.world.leader(), Some(leader));
+        scene.world.fill(leader, 50, 400);
+        for id in [scene.leader, scene.third] {
+            scene.world.persist(id);
+        }
+        scene.world.run(200);
+    }
+    scene.catches_up();
+    assert_eq!(scene.world.sent.len(), 1, "{:?}", scene.world.sent);
+    assert_eq!(scene.sent(), scene.size(), "each byte once");
+    assert_eq!(scene.world.nodes[&scene.behind].disk.installed, 1);
+}
+
+#[test]
+fn a_leader_keeps_the_log_above_what_another_sends_however_long_that_takes() {
+    let mut scene = Scene::new(|config| {
+        forgetful(config);
+        config.snapshots.bytes_per_second = 1 << 10;
+    });
+    scene.receive(STATE / 10);
+    scene.world.depose();
+    assert_eq!(scene.world.leader(), Some(scene.third));
+    for _ in 0..7 {
+        scene.world.fill(scene.third, 50, 4_000);
+        scene.world.persist(scene.third);
+        scene.world.run(10_000);
+    }
+    assert_eq!(scene.world.nodes[&scene.behind].disk.installed, 0);
+    scene.catches_up();
+    assert_eq!(scene.world.sent.len(), 1, "{:?}", scene.world.sent);
+}
+
+#[test]
+fn a_leader_whose_log_begins_above_what_another_sends_sends_its_own() {
+    let mut scene = Scene::new(sent_slowly);
+    scene.world.deaf_to_keep = Some(scene.third);
+    scene.receive(STATE / 4);
+    let at = *scene.world.sent.keys().next().unwrap();
+    scene.world.fill(scene.leader, 50, 4_000);
+    scene.world.persist(scene.third);
+    scene.world.run(1_100);
+    assert!(scene.world.purged(scene.third) > at.at.index.0);
+    scene.world.depose();
+    assert_eq!(scene.world.leader(), Some(scene.third));
+    scene.catches_up();
+    assert_eq!(scene.world.sent.len(), 2, "{:?}", scene.world.sent);
+    assert_eq!(scene.world.nodes[&scene.behind].disk.installed, 1);
+}
+
+#[test]
+fn a_sender_that_is_gone_for_good_is_not_waited_for_by_the_new_leader() {
+    let mut scene = Scene::new(sent_slowly);
+    scene.receive(STATE / 4);
+    scene.world.depose();
+    assert_eq!(scene.world.leader(), Some(scene.third));
+    scene.world.fill(scene.third, 50, 400);
+    scene.world.persist(scene.third);
+    scene.world.run(1_000);
+    assert_eq!(scene.world.sent.len(), 1, "it goes on");
+    scene.world.crash(scene.leader);
+    let behind = scene.behind;
+    scene.world.run_until("it is installed", |world| {
+        world.nodes[&behind].disk.installed == 1
+    });
+    assert_eq!(scene.world.sent.len(), 2, "{:?}", scene.world.sent);
+    scene.world.start(scene.leader);
+    scene.catches_up();
+}
+
+#[test]
 fn a_follower_that_starts_again_keeps_the_log_until_it_is_told() {
     let mut scene = Scene::new(sent_slowly);
     scene.receive(STATE / 4);

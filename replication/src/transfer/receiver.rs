@@ -3,6 +3,9 @@
 //! A receiver trusts nobody: offers that make no sense, pieces that do not fit and pieces of what
 //! it did not ask for are dropped. Whether the whole is what its name says is verified by the host
 //! before it is installed; if it is not, it is fetched once more.
+//!
+//! Its sender may lose the leadership and go on sending. The new leader is told then, again and
+//! again while pieces come, so that it need not send its own.
 
 use bytes::Bytes;
 use consensus::{Consensus, Input, Micros, NodeId, Position};
@@ -11,6 +14,9 @@ use crate::action::Action;
 use crate::message::{Failure, Message};
 use crate::replica::Replica;
 use crate::transfer::{InstallFailure, SnapshotEnd, SnapshotId, SnapshotMeta, SnapshotTask};
+
+/// How often a leader is told that another sends.
+const TELL_EVERY: Micros = Micros::from_millis(1_000);
 
 /// What is being received.
 #[derive(Debug)]
@@ -24,6 +30,10 @@ pub(crate) struct Incoming {
     stored: u64,
     /// When it last got on, or said so.
     at: Micros,
+    /// When the last piece came, or the offer.
+    heard_at: Micros,
+    /// When a leader that does not send it was last told.
+    told_at: Micros,
     /// How often the whole, or a piece that came whole, was found to be corrupt.
     spoiled: u32,
     /// Where the piece that came did not fit and another was asked for. Those that were on their
@@ -53,6 +63,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         match &mut self.incoming {
             Some(incoming) if incoming.meta.id == id => {
                 incoming.from = from;
+                incoming.heard_at = now;
                 if incoming.stage == Stage::Orphaned {
                     incoming.stage = Stage::Pulling;
                 }
@@ -114,6 +125,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         }
         incoming.received += bytes.len() as u64;
         incoming.at = now;
+        incoming.heard_at = now;
         let task = SnapshotTask::Store { id, offset, bytes };
         self.actions.push_back(Action::Snapshot(task));
     }
@@ -222,6 +234,10 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
 
     /// Says again what it waits for, and throws away what nobody needs any more.
     pub(crate) fn pump_receiving(&mut self, now: Micros) {
+        let told_at = self.incoming.as_ref().map(|incoming| incoming.told_at);
+        if told_at.is_some_and(|at| now.since(at) >= TELL_EVERY) {
+            self.tell_of_incoming(now);
+        }
         let Some(incoming) = &self.incoming else {
             return;
         };
@@ -232,6 +248,22 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             self.actions.push_back(Action::Snapshot(task));
         } else if now.since(incoming.at) >= self.config.snapshots.ask_again {
             self.want(now, true);
+        }
+    }
+
+    /// Tells whoever leads what another sends, as long as that gets on.
+    pub(crate) fn tell_of_incoming(&mut self, now: Micros) {
+        let patience = Micros(2 * self.config.snapshots.ask_again.0);
+        let (Some(incoming), Some(leader)) = (&mut self.incoming, self.leader) else {
+            return;
+        };
+        let comes = self.connected.contains(&incoming.from)
+            && now.since(incoming.heard_at) < patience
+            && incoming.stage == Stage::Pulling;
+        if leader != incoming.from && (comes || incoming.stage == Stage::Installing) {
+            incoming.told_at = now;
+            let index = incoming.meta.index();
+            self.send(leader, Message::Receiving { index });
         }
     }
 
@@ -251,6 +283,8 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             received: 0,
             stored: 0,
             at: now,
+            heard_at: now,
+            told_at: now,
             spoiled,
             complained: None,
         });

@@ -3,6 +3,10 @@
 //! When the link breaks the protocol is told that it failed, and asks again when it next hears of
 //! the peer. The snapshot is kept for that while, and the log above it, so that it can go on where
 //! it was ([`Stage::Kept`]).
+//!
+//! Losing the leadership ends nothing that is being sent: half of a snapshot is of no use to whoever
+//! leads next, as its own has other bytes. The receiver tells the new leader, which keeps the log
+//! above that snapshot, or, if it has that no more, offers its own instead.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +28,8 @@ pub(crate) struct Outgoing {
     needs: BTreeMap<NodeId, Index>,
     /// Before this there is no point in trying again.
     not_before: BTreeMap<NodeId, Micros>,
+    /// When each peer last said that another sends it a snapshot.
+    elsewhere: BTreeMap<NodeId, Micros>,
     /// Whether the host is finding or making one.
     taking: bool,
     budget: Budget,
@@ -92,6 +98,7 @@ impl Outgoing {
             peers: BTreeMap::new(),
             needs: BTreeMap::new(),
             not_before: BTreeMap::new(),
+            elsewhere: BTreeMap::new(),
             taking: false,
             budget: Budget::new(config.bytes_per_second, burst),
         }
@@ -126,7 +133,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
     pub(crate) fn send_snapshot(&mut self, now: Micros, to: NodeId) {
         let not_before = self.outgoing.not_before.get(&to);
         let too_early = not_before.is_some_and(|at| now < *at);
-        if too_early || !self.connected.contains(&to) {
+        if too_early || self.receives_elsewhere(now, to) || !self.connected.contains(&to) {
             return self.snapshot_sent(now, to, Index::ZERO, SnapshotOutcome::Failed);
         }
         let needs = self.outgoing.needs.get(&to).copied().unwrap_or_default();
@@ -256,7 +263,9 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         match end {
             SnapshotEnd::Installed => {
                 self.outgoing.needs.remove(&from);
-                self.catches_up(now, from, index);
+                if self.leads() {
+                    self.catches_up(now, from, index);
+                }
                 self.end_sending(now, from, index, SnapshotOutcome::Installed);
             }
             SnapshotEnd::Unwanted { at_least } => {
@@ -312,17 +321,33 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         }
     }
 
-    /// This node no longer leads: whoever does sends its own.
+    /// This node no longer leads: what is under way goes on, the rest is whoever leads'.
     pub(crate) fn abandon_sending(&mut self) {
-        let peers = std::mem::take(&mut self.outgoing.peers);
+        let under_way = |sending: &Sending| matches!(sending.stage, Stage::Offered(_));
+        self.outgoing.peers.retain(|_, sending| under_way(sending));
         self.outgoing.needs.clear();
         self.retention.catching_up.clear();
         self.outgoing.not_before.clear();
-        for (to, sending) in peers {
-            if let Stage::Offered(Pulled { meta, .. }) = sending.stage {
-                self.send(to, Message::SnapshotGone { id: meta.id });
-            }
+        self.outgoing.elsewhere.clear();
+    }
+
+    /// A peer is sent a snapshot up to `index` by another. What is purged above that it will need from
+    /// here all the same.
+    pub(crate) fn peer_receives(&mut self, now: Micros, peer: NodeId, index: Index) {
+        if !self.leads() || index < self.core.status().purged {
+            return;
         }
+        self.outgoing.elsewhere.insert(peer, now);
+        self.catches_up(now, peer, index);
+        let stage = self.outgoing.peers.get(&peer).map(|sending| &sending.stage);
+        if matches!(stage, Some(Stage::Taking { .. })) {
+            self.end_sending(now, peer, Index::ZERO, SnapshotOutcome::Failed);
+        }
+    }
+
+    fn receives_elsewhere(&self, now: Micros, peer: NodeId) -> bool {
+        let said = self.outgoing.elsewhere.get(&peer);
+        said.is_some_and(|at| now.since(*at).0 < 3 * self.config.snapshots.ask_again.0)
     }
 
     /// Sends what is wanted, as far as the budget goes, and gives up what nobody asks for.

@@ -218,6 +218,7 @@ pub(crate) enum Seen {
     Chunk(NodeId, u64, usize),
     Gone(NodeId, SnapshotId),
     Done(NodeId, SnapshotEnd),
+    Receiving(NodeId, Index),
 }
 
 impl Bench {
@@ -322,6 +323,7 @@ impl Bench {
                     }
                     Message::SnapshotGone { id } => Seen::Gone(to, id),
                     Message::SnapshotDone { end, .. } => Seen::Done(to, end),
+                    Message::Receiving { index } => Seen::Receiving(to, index),
                     other => panic!("{other:?}"),
                 }),
             }

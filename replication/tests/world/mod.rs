@@ -130,6 +130,10 @@ pub(crate) struct World {
     pub(crate) damages: u32,
     /// This node hears one message with entries in so many milliseconds.
     pub(crate) slow: Option<(NodeId, u64)>,
+    /// Nothing of the protocol's reaches this node or leaves it, though its links stand: it hangs.
+    pub(crate) hung: Option<NodeId>,
+    /// This node is not told what to keep of its log.
+    pub(crate) deaf_to_keep: Option<NodeId>,
     /// Snapshots as they were written.
     originals: BTreeMap<SnapshotId, Vec<u8>>,
     /// Whether each piece is compared with them before it is stored.
@@ -155,6 +159,8 @@ impl World {
             sent: BTreeMap::new(),
             damages: 0,
             slow: None,
+            hung: None,
+            deaf_to_keep: None,
             originals: BTreeMap::new(),
             checks_pieces: false,
         };
@@ -286,6 +292,13 @@ impl World {
                 if self.cut.contains(&(from.min(to), from.max(to))) {
                     continue;
                 }
+                let hangs = self.hung.is_some_and(|hung| hung == from || hung == to);
+                if hangs && matches!(message, Message::Consensus(_)) {
+                    continue;
+                }
+                if self.deaf_to_keep == Some(to) && matches!(message, Message::Keep { .. }) {
+                    continue;
+                }
                 if let Some(group) = &mut self.node(to).group {
                     group.replica().saw_clock(now, from, wall);
                     group.replica().receive(now, from, message);
@@ -315,6 +328,17 @@ impl World {
         let newest =
             leaders.max_by_key(|(_, node)| node.group.as_ref().map(|g| g.view().leadership().0));
         newest.map(|(id, _)| *id)
+    }
+
+    /// Has somebody else lead, though the leader is there.
+    #[track_caller]
+    pub(crate) fn depose(&mut self) {
+        let old = self.leader();
+        self.hung = old;
+        self.run_until("another leads", |world| {
+            world.leader().is_some_and(|now| Some(now) != old)
+        });
+        self.hung = None;
     }
 
     #[track_caller]
