@@ -85,6 +85,12 @@ fn message(script: &mut Script<'_>) -> Message<Raft> {
                 },
             },
         },
+        11 => Message::Receiving {
+            index: index(script),
+        },
+        12 => Message::Keep {
+            above: (script.byte() & 1 == 1).then(|| index(script)),
+        },
         _ => Message::Consensus(raft(script)),
     }
 }
