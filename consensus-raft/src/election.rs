@@ -4,14 +4,16 @@
 //! state; only with a quorum's consent does it raise its term. The vote request leaves, and its
 //! own vote counts, only once term and vote are durable; so does any answer to a vote request.
 //!
+//! Two that ask at the same moment would consent to each other, stand, each vote for itself, and
+//! cost everybody another timeout: so the one with the larger number withdraws.
+//!
 //! A node that has heard a leader within the shortest election timeout, and a leader itself,
 //! ignores votes and pre-votes altogether: whoever asks has merely lost touch.
 //!
-//! A node does not stand while it is damaged, has no vote, or its disk hangs: a leader with a hung disk
-//! is no use. Nor is one that has yet to replay much of
-//! its log, since it serves no read and answers no write before it has: it lets the others go
-//! first, and stands an election timeout later if nobody has won by then. Where all have as much
-//! to replay, that is all it costs.
+//! A node does not stand while it is damaged, has no vote, or its disk hangs: a leader with a hung
+//! disk is no use. Nor is one that has yet to replay much of its log, since it serves no read and
+//! answers no write before it has: it lets the others go first, and stands an election timeout
+//! later if nobody has won by then. Where all have as much to replay, that is all it costs.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -165,6 +167,14 @@ impl Raft {
         }
         let granted = self.is_up_to_date(last);
         self.say(from, Message::PreVoted { term, granted });
+        if granted && from < self.me() && self.asks() {
+            self.become_follower();
+        }
+    }
+
+    /// Whether it is asking whether it could win.
+    fn asks(&self) -> bool {
+        matches!(&self.state, State::Candidate(campaign) if campaign.pre)
     }
 
     pub(crate) fn on_pre_voted(&mut self, from: NodeId, term: u64, granted: bool) {

@@ -406,6 +406,7 @@ scripts! {
     election_vote_request_waits_for_disk
     election_vote_waits_for_disk
     election_own_vote_waits_for_disk
+    election_two_ask_at_once
     election_refuses_a_shorter_log
     election_ignored_under_a_live_leader
     election_pre_vote_lost_disturbs_nobody
