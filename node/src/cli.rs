@@ -43,9 +43,10 @@ A cluster of three, each node started with its own --node, --dir and addresses:
     Start(Start),
     /// Run a whole cluster on this machine, for trying and developing
     #[command(after_help = "\
-Clients connect to PORT and the ports after it, nodes to each other from PORT+1000, and
-`lockstep status` asks from PORT+2000. Ctrl-C ends all nodes; started again on the same directory,
-the cluster comes back with its data. A node that ends is reported and not restarted.")]
+Clients connect to PORT and the ports after it, nodes to each other from PORT+1000, and admin
+endpoints are from PORT+2000: `lockstep status` needs them as --admin if PORT is not 6401 or N not
+3. Ctrl-C ends all nodes; started again on the same directory, the cluster comes back with its data.
+A node that ends is reported and not restarted.")]
     Local(Local),
     /// Show where the nodes of a cluster stand
     #[command(after_help = "\

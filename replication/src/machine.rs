@@ -49,7 +49,8 @@ pub trait StateMachine {
     /// silently differ from its copies.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// The last entry whose effects are held durably. The log is replayed from the one after it.
+    /// The last entry that has begun. A machine that has just been opened says what its storage
+    /// holds: the log is replayed from the entry after it.
     fn applied(&self) -> Position;
 
     /// An entry begins. Its commands follow.
