@@ -169,9 +169,10 @@ mod tests {
             config.validate().map_err(|error| error.to_string())
         };
         type Change = fn(&mut Config);
-        let cases: [(Change, &str); 7] = [
+        let cases: [(Change, &str); 8] = [
             (|c| c.node = NodeId(0), "node is 0"),
             (|c| c.heartbeat_interval = Micros(0), "heartbeat_interval"),
+            (|c| c.disk_patience = Micros(0), "disk_patience"),
             (|c| c.election_timeout = Micros(99_999), "at least twice"),
             (|c| c.election_timeout = Micros(u64::MAX), "at most an hour"),
             (|c| c.max_append_bytes = 0, "max_append_bytes"),
