@@ -247,6 +247,28 @@ fn an_installation_that_fails_is_tried_again_without_sending_anything_twice() {
 }
 
 #[test]
+fn a_follower_that_can_install_nothing_does_not_keep_the_log_for_ever() {
+    let mut scene = Scene::new(forgetful);
+    scene.world.node(scene.behind).disk.refuses_installs = u32::MAX;
+    scene.world.isolate(scene.behind, false);
+    scene.world.run(30_000);
+    scene.world.fill(scene.leader, 50, 400);
+    let written = scene.world.machine(scene.leader).applied.index.0;
+    for id in [scene.leader, scene.third] {
+        scene.world.persist(id);
+    }
+    scene.world.run(10_000);
+    assert!(scene.world.purged(scene.leader) < written, "it may yet");
+    scene.world.run(180_000);
+    for id in [scene.leader, scene.third] {
+        assert!(scene.world.purged(id) >= written, "{id} keeps its log");
+    }
+    scene.world.node(scene.behind).disk.refuses_installs = 0;
+    scene.world.run(90_000);
+    scene.catches_up();
+}
+
+#[test]
 fn a_newer_snapshot_takes_the_place_of_one_that_is_gone() {
     let mut scene = Scene::new(forgetful);
     scene.receive(STATE / 2);

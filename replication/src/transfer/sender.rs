@@ -4,6 +4,9 @@
 //! the peer. The snapshot is kept for that while, and the log above it, so that it can go on where
 //! it was ([`Stage::Kept`]).
 //!
+//! A peer that fails again and again without getting any further, because its disk is full say, is
+//! left alone for that while in between: or it would pin the log of everybody for ever.
+//!
 //! Losing the leadership ends nothing that is being sent: half of a snapshot is of no use to whoever
 //! leads next, as its own has other bytes. The receiver tells the new leader, which keeps the log
 //! above that snapshot, or, if it has that no more, offers its own instead.
@@ -30,6 +33,8 @@ pub(crate) struct Outgoing {
     not_before: BTreeMap<NodeId, Micros>,
     /// When each peer last said that another sends it a snapshot.
     elsewhere: BTreeMap<NodeId, Micros>,
+    /// Peers that have failed to take what they were sent, and got no further since.
+    failing: BTreeMap<NodeId, Failing>,
     /// Whether the host is finding or making one.
     taking: bool,
     budget: Budget,
@@ -41,6 +46,15 @@ struct Sending {
     stage: Stage,
     /// When it last got on.
     at: Micros,
+}
+
+/// A peer that does not get on.
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    id: SnapshotId,
+    /// Where it wanted no more when it failed.
+    upto: u64,
+    since: Micros,
 }
 
 #[derive(Debug)]
@@ -99,6 +113,7 @@ impl Outgoing {
             needs: BTreeMap::new(),
             not_before: BTreeMap::new(),
             elsewhere: BTreeMap::new(),
+            failing: BTreeMap::new(),
             taking: false,
             budget: Budget::new(config.bytes_per_second, burst),
         }
@@ -263,6 +278,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         match end {
             SnapshotEnd::Installed => {
                 self.outgoing.needs.remove(&from);
+                self.outgoing.failing.remove(&from);
                 if self.leads() {
                     self.catches_up(now, from, index);
                 }
@@ -278,11 +294,33 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
                 self.hold_off(from, now + self.config.snapshots.ask_again);
                 self.end_sending(now, from, index, SnapshotOutcome::Failed);
             }
+            SnapshotEnd::Failed if self.fails_for_good(now, from, id) => {
+                tracing::warn!(%from, at = %id.at, "a peer can take no snapshot: it is left alone for a while");
+                self.hold_off(from, now + self.config.snapshots.kept_for);
+                self.end_sending(now, from, index, SnapshotOutcome::Failed);
+            }
             SnapshotEnd::Failed => {
                 self.hold_off(from, now + self.config.snapshots.ask_again);
                 self.keep(now, from);
             }
         }
+    }
+
+    /// A peer has failed to take a snapshot: whether it has done nothing else for as long as one is
+    /// kept.
+    fn fails_for_good(&mut self, now: Micros, peer: NodeId, id: SnapshotId) -> bool {
+        let upto = self.pulled(peer, id).map_or(0, |pulled| pulled.upto);
+        let before = self.outgoing.failing.get(&peer).copied();
+        let before = before.filter(|failing| failing.id == id && upto <= failing.upto);
+        let since = before.map_or(now, |failing| failing.since);
+        let for_good = now.since(since) >= self.config.snapshots.kept_for;
+        if for_good {
+            self.outgoing.failing.remove(&peer);
+        } else if before.is_none() {
+            let failing = Failing { id, upto, since };
+            self.outgoing.failing.insert(peer, failing);
+        }
+        for_good
     }
 
     /// The host can do nothing with snapshots.
@@ -329,6 +367,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         self.retention.catching_up.clear();
         self.outgoing.not_before.clear();
         self.outgoing.elsewhere.clear();
+        self.outgoing.failing.clear();
     }
 
     /// A peer is sent a snapshot up to `index` by another. What is purged above that it will need from
