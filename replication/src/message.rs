@@ -100,7 +100,7 @@ pub enum Message<M> {
         index: Index,
         /// How many are wanted.
         replicas: u32,
-        /// When to answer with what there is; 0 is never.
+        /// When to answer with what there is; 0 is as late as the leader likes.
         timeout_ms: u64,
     },
     /// Answers `Wait`.

@@ -197,7 +197,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
                 id,
                 replicas,
                 leader,
-            } => self.waited(from, id, Held { replicas, leader }),
+            } => self.waited(now, from, id, Held { replicas, leader }),
             Message::SnapshotOffer { meta } => self.snapshot_offered(now, from, meta),
             Message::SnapshotWant {
                 id,
@@ -614,7 +614,7 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         (held.map(|since| since + hold))
             .chain(since.map(|since| since + GRACE))
             .chain(since.map(|since| since + hold))
-            .chain(self.waits.iter().filter_map(|open| open.deadline))
+            .chain(self.waits.iter().filter_map(Open::due))
             .chain(self.tick_at)
             .chain(self.reads.stuck_at())
             .chain(self.outgoing.wake_at(&self.config.snapshots))

@@ -1,6 +1,8 @@
 //! WAIT: answers once enough replicas hold an index durably.
 //!
-//! Only the leader knows, so a follower passes the question on and the answer back.
+//! Only the leader knows, so a follower passes the question on and the answer back. It asks for a
+//! while, and then again: nobody tells the leader that a client is gone, and a question that was to
+//! be answered in the end, or never, would stay there for good.
 
 use consensus::{Consensus, Index, Micros, NodeId, Status};
 
@@ -8,6 +10,8 @@ use crate::action::Action;
 use crate::message::{ForwardId, Message};
 use crate::replica::Replica;
 
+/// How long a leader keeps a follower's question at most.
+const ASKED_FOR: Micros = Micros::from_millis(10_000);
 /// How much longer than the leader a follower waits for an answer to WAIT.
 const WAIT_SLACK: Micros = Micros::from_millis(50);
 
@@ -54,17 +58,31 @@ pub(crate) enum Asker<T> {
 pub(crate) struct Open<T> {
     pub(crate) asker: Asker<T>,
     pub(crate) wait: Wait,
-    pub(crate) deadline: Option<Micros>,
+    /// When whoever asks wants to hear how it stands.
+    deadline: Option<Micros>,
     /// Passed on to this leader under this name.
     pub(crate) asked: Option<(NodeId, ForwardId)>,
 }
 
+impl<T> Open<T> {
+    /// When it is answered as it stands. The leader's answer at its deadline is better than none at
+    /// ours.
+    pub(crate) fn due(&self) -> Option<Micros> {
+        let slack = self.asked.map_or(Micros(0), |_| WAIT_SLACK);
+        self.deadline.map(|deadline| deadline + slack)
+    }
+}
+
 impl<C: Consensus, T: Copy> Replica<C, T> {
     pub(crate) fn open_wait(&mut self, now: Micros, asker: Asker<T>, wait: Wait) {
+        let timeout = match asker {
+            Asker::Local(_) => wait.timeout,
+            Asker::Remote(..) => Some(wait.timeout.unwrap_or(ASKED_FOR).min(ASKED_FOR)),
+        };
         self.waits.push(Open {
             asker,
             wait,
-            deadline: wait.timeout.map(|timeout| now + timeout),
+            deadline: timeout.map(|timeout| now + timeout),
             asked: None,
         });
     }
@@ -80,42 +98,49 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
                 None => Held::default(),
             };
             let enough = status.is_some() && held.replicas >= open.wait.replicas && held.leader;
-            if enough || open.deadline.is_some_and(|deadline| deadline <= now) {
+            if enough || open.due().is_some_and(|due| due <= now) {
                 self.answer_wait(open.asker, held);
                 continue;
             }
-            self.pass_on(&mut open);
+            self.pass_on(now, &mut open);
             self.waits.push(open);
         }
     }
 
-    /// A follower asks the leader, once per leader.
-    pub(crate) fn pass_on(&mut self, open: &mut Open<T>) {
+    /// A follower asks the leader, once at a time.
+    fn pass_on(&mut self, now: Micros, open: &mut Open<T>) {
         let leader = self.leader.filter(|leader| self.connected.contains(leader));
         if let (Some(leader), None, Asker::Local(_)) = (leader, open.asked, open.asker) {
             let id = self.next_forward.take();
             open.asked = Some((leader, id));
-            // The leader's answer at its deadline is better than none at ours.
-            open.deadline = open.deadline.map(|deadline| deadline + WAIT_SLACK);
             let wait = open.wait;
+            let left = open.deadline.map(|deadline| deadline.since(now));
+            let timeout = left.unwrap_or(ASKED_FOR).min(ASKED_FOR);
             self.send(
                 leader,
                 Message::Wait {
                     id,
                     index: wait.index,
                     replicas: wait.replicas,
-                    timeout_ms: wait.timeout.map_or(0, |timeout| (timeout.0 / 1_000).max(1)),
+                    timeout_ms: timeout.0.div_ceil(1_000).max(1),
                 },
             );
         }
     }
 
-    pub(crate) fn waited(&mut self, from: NodeId, id: ForwardId, held: Held) {
+    /// The leader's answer: the last one, if enough hold the index or time is up.
+    pub(crate) fn waited(&mut self, now: Micros, from: NodeId, id: ForwardId, held: Held) {
         let asked = |open: &Open<T>| open.asked == Some((from, id));
-        if let Some(at) = self.waits.iter().position(asked) {
-            let open = self.waits.swap_remove(at);
-            self.answer_wait(open.asker, held);
+        let Some(at) = self.waits.iter().position(asked) else {
+            return;
+        };
+        let mut open = self.waits.swap_remove(at);
+        let enough = held.replicas >= open.wait.replicas && held.leader;
+        if enough || open.deadline.is_some_and(|deadline| deadline <= now) {
+            return self.answer_wait(open.asker, held);
         }
+        open.asked = None;
+        self.waits.push(open);
     }
 
     pub(crate) fn answer_wait(&mut self, asker: Asker<T>, held: Held) {

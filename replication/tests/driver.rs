@@ -351,6 +351,66 @@ fn a_leader_answers_wait_when_enough_hold_the_index_or_time_is_up() {
     assert_eq!(bench.turn(), [Seen::Waited(OTHER, id, 1)]);
 }
 
+/// A question of `OTHER`'s, as it comes to a leader: do so many hold entry 5?
+fn remote_wait(name: u64, replicas: u32, timeout_ms: u64) -> Message<Script> {
+    let (id, index) = (id(name), Index(5));
+    Message::Wait {
+        id,
+        index,
+        replicas,
+        timeout_ms,
+    }
+}
+
+#[test]
+fn a_leader_keeps_no_question_for_ever_whose_client_may_be_gone() {
+    let mut bench = Bench::leading();
+    bench.hear(OTHER, remote_wait(1, 9, 0));
+    bench.hear(OTHER, remote_wait(2, 9, u64::MAX));
+    assert_eq!(bench.turn(), []);
+    bench.pass(10_000);
+    let waited = [1, 2].map(|name| Seen::Waited(OTHER, id(name), 1));
+    assert_eq!(bench.turn(), waited);
+    bench.pass(10_000);
+    assert_eq!(bench.turn(), []);
+}
+
+#[test]
+fn a_follower_asks_again_for_as_long_as_its_client_waits() {
+    let waited = |name, replicas| Message::Waited {
+        id: id(name),
+        replicas,
+        leader: true,
+    };
+    for timeout in [None, Some(Micros::from_millis(60_000))] {
+        let mut bench = Bench::following();
+        let wait = Wait {
+            index: Index(4),
+            replicas: 2,
+            timeout,
+        };
+        bench.replica.wait(bench.now, 1, wait);
+        assert_eq!(bench.turn(), [Seen::Wait(PEER, id(0))]);
+        bench.pass(10_000);
+        bench.hear(PEER, waited(0, 1));
+        assert_eq!(bench.turn(), [Seen::Wait(PEER, id(1))]);
+        bench.pass(49_990);
+        bench.hear(PEER, waited(1, 1));
+        assert_eq!(bench.turn(), [Seen::Wait(PEER, id(2))]);
+        bench.pass(10);
+        bench.hear(PEER, waited(2, 1));
+        let (replicas, leader) = (1, true);
+        let last = match timeout {
+            Some(_) => Seen::Held(1, Held { replicas, leader }),
+            None => Seen::Wait(PEER, id(3)),
+        };
+        assert_eq!(bench.turn(), [last]);
+        bench.replica.forget(|token| token == 1);
+        bench.hear(PEER, waited(3, 1));
+        assert_eq!(bench.turn(), []);
+    }
+}
+
 #[test]
 fn bytes_that_are_no_batch_are_not_executed() {
     let mut bench = Bench::leading();
