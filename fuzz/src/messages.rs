@@ -91,6 +91,9 @@ fn message(script: &mut Script<'_>) -> Message<Raft> {
         12 => Message::Keep {
             above: (script.byte() & 1 == 1).then(|| index(script)),
         },
+        13 => Message::Understands {
+            semantics: script.byte(),
+        },
         _ => Message::Consensus(raft(script)),
     }
 }

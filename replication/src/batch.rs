@@ -17,8 +17,11 @@ const HEADER_BYTES: usize = 16;
 const LENGTH_BYTES: usize = 4;
 const RESERVE_BYTES: usize = 64 << 10;
 
-/// The version of the commands' meaning that this build writes, and the newest it understands.
+/// The newest version of the commands' meaning that this build has.
 pub const SEMANTICS: u8 = 1;
+
+/// What every build understands. Only a leader knows whether its members understand more.
+pub(crate) const OLDEST: u8 = 1;
 
 /// A batch under construction.
 #[derive(Debug)]
@@ -74,13 +77,19 @@ impl BatchBuilder {
         self.bytes.len()
     }
 
-    /// Finishes the batch with the leader's clock, leaving the builder empty.
+    /// Finishes the batch with the leader's clock, leaving the builder empty. What its commands mean
+    /// is what they have always meant.
     pub fn finish(&mut self, stamp: Millis) -> Batch {
+        self.finish_under(OLDEST, stamp)
+    }
+
+    /// Finishes the batch with the leader's clock and under a version of the commands' meaning.
+    pub fn finish_under(&mut self, semantics: u8, stamp: Millis) -> Batch {
         let BatchBuilder { mut bytes, count } = std::mem::take(self);
         // The next batch is probably about as large.
         self.bytes.reserve(bytes.len().min(RESERVE_BYTES));
         let mut header = [0; HEADER_BYTES];
-        header[0] = SEMANTICS;
+        header[0] = semantics;
         header[4..8].copy_from_slice(&count.to_le_bytes());
         header[8..16].copy_from_slice(&stamp.0.to_le_bytes());
         for (to, from) in bytes.iter_mut().zip(header) {
@@ -88,7 +97,7 @@ impl BatchBuilder {
         }
         Batch {
             bytes: bytes.into(),
-            semantics: SEMANTICS,
+            semantics,
             count,
             stamp,
         }
@@ -116,9 +125,14 @@ pub enum BatchError {
     Trailing(usize),
     /// Written by a newer build.
     #[error(
-        "the batch has semantics version {0}, this build knows up to {SEMANTICS}: upgrade this node"
+        "the batch has semantics version {found}, this build knows up to {known}: upgrade this node"
     )]
-    Newer(u8),
+    Newer {
+        /// The batch's version.
+        found: u8,
+        /// The newest that the state machine understands.
+        known: u8,
+    },
 }
 
 impl Batch {
@@ -131,9 +145,6 @@ impl Batch {
             .first_chunk()
             .ok_or(BatchError::Truncated(bytes.len()))?;
         let [semantics, _, _, _, c0, c1, c2, c3, stamp @ ..] = *header;
-        if semantics > SEMANTICS {
-            return Err(BatchError::Newer(semantics));
-        }
         let batch = Batch {
             semantics,
             count: u32::from_le_bytes([c0, c1, c2, c3]),
@@ -258,15 +269,5 @@ mod tests {
         let mut longer = whole.to_vec();
         longer.push(0);
         assert_eq!(Batch::decode(longer.into()), Err(BatchError::Trailing(1)));
-    }
-
-    #[test]
-    fn a_newer_meaning_is_refused() {
-        let mut bytes = batch(&[b"x"]).bytes().to_vec();
-        bytes[0] = SEMANTICS + 1;
-        assert_eq!(
-            Batch::decode(bytes.into()),
-            Err(BatchError::Newer(SEMANTICS + 1))
-        );
     }
 }

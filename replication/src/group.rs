@@ -88,7 +88,8 @@ pub struct Group<C: Consensus, S, T> {
 
 impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
     /// Joins the two. `machine` must hold what `replica` was told it has applied.
-    pub fn new(replica: Replica<C, T>, machine: S) -> Self {
+    pub fn new(mut replica: Replica<C, T>, machine: S) -> Self {
+        replica.semantics = machine.semantics();
         Group {
             replica,
             machine,
@@ -279,8 +280,9 @@ impl<C: Consensus, S: StateMachine, T: Copy> Group<C, S, T> {
         waiting: Option<Waiting<T>>,
         answers: &mut Answers<T>,
     ) -> Result<(), GroupError<S::Error>> {
+        let known = self.machine.semantics();
         let batch = match &entry.payload {
-            Payload::Batch(bytes) => Some(decode(entry.index, bytes)?),
+            Payload::Batch(bytes) => Some(decode(entry.index, bytes, known)?),
             Payload::Blank | Payload::Membership(_) => None,
         };
         let info = EntryInfo {
@@ -447,8 +449,16 @@ impl<T: Copy> Answers<T> {
     }
 }
 
-fn decode<E: std::error::Error>(index: Index, bytes: &Bytes) -> Result<Batch, GroupError<E>> {
-    Batch::decode(bytes.clone()).map_err(|source| GroupError::Batch { index, source })
+fn decode<E: std::error::Error>(
+    index: Index,
+    bytes: &Bytes,
+    known: u8,
+) -> Result<Batch, GroupError<E>> {
+    let batch = Batch::decode(bytes.clone()).and_then(|batch| match batch.semantics() {
+        found if found > known => Err(BatchError::Newer { found, known }),
+        _ => Ok(batch),
+    });
+    batch.map_err(|source| GroupError::Batch { index, source })
 }
 
 fn push_framed(replies: &mut Vec<u8>, reply: &[u8]) {

@@ -3,6 +3,8 @@
 use consensus::{Membership, Position};
 use storage::{Flush, Frozen, ViewId};
 
+use crate::batch::SEMANTICS;
+
 /// Milliseconds since 1970, as stamped by a leader or shown by a node's own clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Millis(pub u64);
@@ -52,6 +54,11 @@ pub trait StateMachine {
     /// The last entry that has begun. A machine that has just been opened says what its storage
     /// holds: the log is replayed from the entry after it.
     fn applied(&self) -> Position;
+
+    /// The newest version of the commands' meaning that this machine understands.
+    fn semantics(&self) -> u8 {
+        SEMANTICS
+    }
 
     /// An entry begins. Its commands follow.
     ///

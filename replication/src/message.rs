@@ -16,6 +16,7 @@
 //! | receiver | sender | `SnapshotDone` | how it ended: see [`SnapshotEnd`] |
 //! | receiver | leader | `Receiving` | another sends me a snapshot: keep the log above it |
 //! | leader | any | `Keep` | somebody needs the log above this index, whoever leads next |
+//! | any | any | `Understands` | the newest version of the commands' meaning that I know |
 
 use bytes::Bytes;
 use consensus::{Channel, Epoch, Index};
@@ -161,6 +162,12 @@ pub enum Message<M> {
     Keep {
         /// Above which index somebody needs it; `None` if nobody lags.
         above: Option<Index>,
+    },
+    /// The first thing on a connection: what a leader may write, it writes for the one who knows
+    /// the least.
+    Understands {
+        /// The newest [`SEMANTICS`](crate::SEMANTICS) that the sender understands.
+        semantics: u8,
     },
 }
 

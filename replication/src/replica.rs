@@ -27,7 +27,7 @@ use consensus::{
 
 use crate::action::{Action, Committed};
 use crate::apply::Backlog;
-use crate::batch::{Batch, BatchBuilder};
+use crate::batch::{Batch, BatchBuilder, OLDEST};
 use crate::clock::Clocks;
 use crate::config::Config;
 use crate::forward::{InFlight, local_tokens};
@@ -64,6 +64,10 @@ pub struct Replica<C: Consensus, T> {
     pub(crate) newest_sent: Epoch,
     pub(crate) forwarded: u64,
     pub(crate) connected: BTreeSet<NodeId>,
+    /// The newest version of the commands' meaning that the state machine understands, and each
+    /// peer's.
+    pub(crate) semantics: u8,
+    understood: BTreeMap<NodeId, u8>,
     pub(crate) clocks: Clocks,
 
     pub(crate) queue: Queue<T>,
@@ -113,6 +117,8 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             newest_sent: Epoch::ZERO,
             forwarded: 0,
             connected: BTreeSet::new(),
+            semantics: OLDEST,
+            understood: BTreeMap::new(),
             clocks: Clocks::default(),
             queue: Queue::new(config.max_batch_bytes),
             proposing: BTreeMap::new(),
@@ -215,6 +221,9 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             Message::SnapshotDone { id, end } => self.snapshot_done(now, from, id, end),
             Message::Receiving { index } => self.peer_receives(now, from, index),
             Message::Keep { above } => self.keep_above(now, from, above),
+            Message::Understands { semantics } => {
+                self.understood.insert(from, semantics);
+            }
         }
     }
 
@@ -223,9 +232,19 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
         self.clocks.saw(now, peer, clock);
     }
 
+    /// The version under which a leader writes: every member understands it. Of whom it has heard
+    /// nothing yet, it expects the least.
+    fn common_semantics(&self) -> u8 {
+        let peers = self.membership.peers(self.config.node);
+        let understood = peers.map(|peer| self.understood.get(&peer).copied().unwrap_or(OLDEST));
+        understood.fold(self.semantics, u8::min).max(OLDEST)
+    }
+
     /// The bulk connection to `peer` stands.
     pub fn link_up(&mut self, peer: NodeId) {
         self.connected.insert(peer);
+        let semantics = self.semantics;
+        self.send(peer, Message::Understands { semantics });
     }
 
     /// The bulk connection to `peer` is gone, and with it what was under way there.
@@ -519,7 +538,8 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
                     let Some(mut front) = self.queue.pop() else {
                         return;
                     };
-                    let batch = front.builder.finish(stamp);
+                    let semantics = self.common_semantics();
+                    let batch = front.builder.finish_under(semantics, stamp);
                     if !self.propose(now, batch, front.waiting, front.since) {
                         return;
                     }
@@ -556,7 +576,8 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
             // The next turn comes when that is written.
         } else if at <= now {
             self.last_tick = now;
-            let tick = BatchBuilder::default().finish(self.stamp(now, wall));
+            let (semantics, stamp) = (self.common_semantics(), self.stamp(now, wall));
+            let tick = BatchBuilder::default().finish_under(semantics, stamp);
             self.propose(now, tick, Waiting::default(), now);
         } else {
             self.tick_at = Some(at);

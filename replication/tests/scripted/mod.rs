@@ -227,8 +227,14 @@ impl Bench {
         let core = Scripted::new((), 0, Recovered::fresh(members.clone()));
         let heard = core.heard.clone();
         let mut replica = Replica::new(core, Config::new(ME, 1), members, Index(0));
-        replica.link_up(PEER);
-        replica.link_up(OTHER);
+        for peer in [PEER, OTHER] {
+            replica.link_up(peer);
+            let said = replica.poll();
+            assert!(
+                matches!(said, Some(Action::Send(to, Message::Understands { semantics: 1 })) if to == peer),
+                "{said:?}"
+            );
+        }
         Bench {
             replica,
             now: Micros::from_millis(1_000),
@@ -306,8 +312,8 @@ impl Bench {
                 Action::Held(token, held) => seen.push(Seen::Held(token, held)),
                 Action::Fetch { .. } => panic!("nothing to fetch"),
                 Action::Snapshot(task) => seen.push(Seen::Task(task)),
-                // What a leader says now and then.
-                Action::Send(_, Message::Keep { .. }) => {}
+                // What is said now and then, whatever happens.
+                Action::Send(_, Message::Keep { .. } | Message::Understands { .. }) => {}
                 Action::Send(to, message) => seen.push(match message {
                     Message::Forward { epoch, id, batch } => {
                         Seen::Forward(epoch.round, id, commands(&batch))

@@ -13,7 +13,8 @@ use consensus::{
 use consensus_raft::Raft;
 use replication::{
     Config, EntryInfo, Failure, Group, Held, InstallFailure, Io, Message, Millis, Query, Replica,
-    SnapshotId, SnapshotMeta, SnapshotTask, StateMachine, to_fetched, to_log, to_recovered,
+    SEMANTICS, SnapshotId, SnapshotMeta, SnapshotTask, StateMachine, to_fetched, to_log,
+    to_recovered,
 };
 use storage::{GroupId, GroupWrite, LogStore, MemoryLog};
 
@@ -24,11 +25,16 @@ pub(crate) const CHUNK: usize = 1 << 10;
 pub(crate) const WINDOW: usize = 4 << 10;
 
 /// Keeps every command under its first byte's number: `[key, value…]`.
-#[derive(Clone, Default, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Machine {
     pub(crate) applied: Position,
     pub(crate) rows: BTreeMap<u8, Vec<u8>>,
+    /// The newest version of the commands' meaning that it understands.
+    knows: u8,
 }
+
+/// The row that holds under which version the last entry was applied.
+pub(crate) const VERSION: u8 = 255;
 
 impl Machine {
     fn to_bytes(&self) -> Vec<u8> {
@@ -42,7 +48,7 @@ impl Machine {
         bytes
     }
 
-    fn of_bytes(bytes: &[u8]) -> Machine {
+    fn of_bytes(bytes: &[u8], knows: u8) -> Machine {
         let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
         let applied = Position {
             index: Index(number(0)),
@@ -55,7 +61,11 @@ impl Machine {
             rows.insert(*key, value.to_vec());
             rest = tail;
         }
-        Machine { applied, rows }
+        Machine {
+            applied,
+            rows,
+            knows,
+        }
     }
 }
 
@@ -65,7 +75,11 @@ impl StateMachine for Machine {
     fn applied(&self) -> Position {
         self.applied
     }
+    fn semantics(&self) -> u8 {
+        self.knows
+    }
     fn begin(&mut self, entry: EntryInfo<'_>) -> Result<(), Self::Error> {
+        self.rows.insert(VERSION, vec![entry.semantics]);
         assert!(
             entry.position.index > self.applied.index,
             "applied twice: {}",
@@ -112,6 +126,8 @@ pub(crate) struct Node {
     pub(crate) group: Option<Group<Raft, Machine, u64>>,
     pub(crate) log: MemoryLog,
     pub(crate) disk: Disk,
+    /// The newest version of the commands' meaning that its build understands.
+    pub(crate) knows: u8,
     boots: u64,
 }
 
@@ -169,6 +185,7 @@ impl World {
                 group: None,
                 log: MemoryLog::default(),
                 disk: Disk::default(),
+                knows: SEMANTICS,
                 boots: 0,
             };
             world.nodes.insert(id, node);
@@ -204,7 +221,9 @@ impl World {
         let node = self.nodes.get_mut(&id).unwrap();
         node.boots += 1;
         let newest = node.disk.files.values().next_back();
-        let machine = newest.map_or_else(Machine::default, |bytes| Machine::of_bytes(bytes));
+        let empty = [0; 16];
+        let newest = newest.map_or(&empty[..], Vec::as_slice);
+        let machine = Machine::of_bytes(newest, node.knows);
         let applied = machine.applied;
         let recovered: Recovered =
             to_recovered(node.log.recovered(GROUP), members.clone(), applied, |_| {
@@ -421,7 +440,8 @@ impl World {
             sent: &mut self.sent,
             damages: &mut self.damages,
         };
-        group.turn(now, wall, &mut host).unwrap();
+        let turned = group.turn(now, wall, &mut host);
+        turned.unwrap_or_else(|error| panic!("{error}"));
         let (persisted, fetched, tasks) = (host.persisted, host.fetched, host.tasks);
         if let Some(seq) = persisted {
             group.replica().persisted(now, seq);
@@ -448,6 +468,7 @@ impl World {
         }
         let members = self.members.clone();
         let node = self.nodes.get_mut(&id).unwrap();
+        let knows = node.knows;
         let (disk, group) = (&mut node.disk, node.group.as_mut().expect("it is up"));
         let replica = group.replica();
         match task {
@@ -504,7 +525,7 @@ impl World {
                 let (_, part) = disk.part.as_ref().expect("opened before");
                 if digest(part) == meta.id.digest {
                     let (_, part) = disk.part.take().expect("it is there");
-                    let machine = Machine::of_bytes(&part);
+                    let machine = Machine::of_bytes(&part, knows);
                     disk.files.insert(meta.id, part);
                     disk.installed += 1;
                     self.install(id, machine);
