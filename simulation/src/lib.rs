@@ -20,6 +20,7 @@ mod snapshots;
 mod subject;
 pub mod timeline;
 mod trace;
+mod versions;
 mod world;
 
 pub use checks::{Finding, linearizability};
@@ -32,4 +33,5 @@ pub use redis::Redis;
 pub use run::{Keep, Report, run, run_plan};
 pub use subject::{Answer, Ballot, Claim, Gate, Message, Outcome, Port, Service, Subject, Vote};
 pub use trace::Trace;
+pub use versions::Versioned;
 pub use world::Counts;

@@ -10,6 +10,7 @@ use storage::{Engine, MemoryEngine};
 use crate::random::Random;
 use crate::redis::Redis;
 use crate::subject::{Ballot, Claim, Subject, Vote};
+use crate::versions::Versioned;
 
 /// What the binary `lockstep` runs: Raft under the Redis keyspace.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,7 +18,7 @@ pub struct Lockstep;
 
 impl Subject for Lockstep {
     type Core = Raft;
-    type Machine = Keyspace<MemoryEngine>;
+    type Machine = Versioned;
     type Service = Redis;
 
     fn core(&self, node: NodeId, seed: u64, recovered: Recovered) -> Raft {
@@ -33,12 +34,18 @@ impl Subject for Lockstep {
 
     fn machine(&self) -> Self::Machine {
         let opened = Keyspace::open(MemoryEngine::default());
-        opened.unwrap_or_else(|error| panic!("an empty engine cannot be opened: {error}"))
+        let opened = opened.unwrap_or_else(|error| panic!("an empty engine: {error}"));
+        Versioned::new(opened)
     }
 
     fn restore(&self, engine: MemoryEngine) -> Option<Self::Machine> {
         let opened = Keyspace::open(engine);
-        Some(opened.unwrap_or_else(|error| panic!("a snapshot cannot be opened: {error}")))
+        let opened = opened.unwrap_or_else(|error| panic!("a snapshot: {error}"));
+        Some(Versioned::new(opened))
+    }
+
+    fn behind(&self, machine: Versioned) -> Versioned {
+        machine.behind()
     }
 
     fn digest(&self, machine: &Self::Machine) -> u64 {

@@ -60,6 +60,8 @@ pub(crate) struct Machine<S: Subject> {
     pub(crate) random: Random,
     /// It refuses to start: its disk cannot be trusted any more.
     pub(crate) refuses: Option<String>,
+    /// What is started there is one version behind.
+    pub(crate) behind: bool,
 }
 
 /// A running process.
@@ -70,6 +72,8 @@ pub(crate) struct Process<S: Subject> {
     pub(crate) snapshots: Option<Snapshots>,
     /// A job of theirs is under way.
     pub(crate) files_busy: bool,
+    /// It runs the version before the newest.
+    behind: bool,
     looked_at: Micros,
     ports: BTreeMap<u64, <S::Service as Service>::Port>,
     pub(crate) notes: Notes,
@@ -152,6 +156,21 @@ pub(crate) const fn number(id: NodeId) -> usize {
     id.0 as usize - 1
 }
 
+/// Why a process ends by itself.
+pub(crate) enum Stop {
+    /// Its environment failed it.
+    Environment(String),
+    /// What the log says makes no sense to it.
+    Nonsense(String),
+}
+
+fn of_version<S: Subject>(subject: &S, machine: S::Machine, behind: bool) -> S::Machine {
+    match behind {
+        true => subject.behind(machine),
+        false => machine,
+    }
+}
+
 /// What starting a process came to.
 pub(crate) struct Started<S: Subject> {
     pub(crate) process: Process<S>,
@@ -194,6 +213,7 @@ impl<S: Subject> Machine<S> {
                 )
             }
         };
+        let machine = of_version(subject, machine, self.behind);
         let applied = machine.applied();
         let found = log.recovered(GROUP);
         let read = |index| match log.read(GROUP, index, index, 0) {
@@ -230,6 +250,7 @@ impl<S: Subject> Machine<S> {
             log: LogWriter::new(log, weather.gathers),
             snapshots,
             files_busy: false,
+            behind: self.behind,
             looked_at: now,
             ports: BTreeMap::new(),
             notes,
@@ -271,6 +292,7 @@ impl<S: Subject> Process<S> {
             if let Some(engine) = snapshots.take(now, &mut self.group, event)? {
                 let machine = subject.restore(engine);
                 let machine = machine.ok_or("a snapshot that cannot be opened")?;
+                let machine = of_version(subject, machine, self.behind);
                 self.group.install(now, machine, turn);
                 turn.installed = true;
             }
@@ -353,12 +375,13 @@ impl<S: Subject> Process<S> {
         turn: &mut Turn<CoreMessage<S>>,
         replies: &mut Vec<(u64, Vec<u8>)>,
         answered: &mut dyn FnMut(Answered),
-    ) -> Result<(), String> {
+    ) -> Result<(), Stop> {
         loop {
             turn.tasks = self.snapshots.is_some().then(Vec::new);
             let went = self.group.turn(now, wall, turn);
-            went.map_err(|error| error.to_string())?;
-            let had_tasks = self.snapshot_tasks(now, turn)?;
+            went.map_err(|error| Stop::Nonsense(error.to_string()))?;
+            let had_tasks = self.snapshot_tasks(now, turn);
+            let had_tasks = had_tasks.map_err(Stop::Environment)?;
             let mut resumed: Vec<u64> = Vec::new();
             for (token, index, answer) in turn.answers.drain(..) {
                 let Some(port) = self.ports.get_mut(&token.connection) else {

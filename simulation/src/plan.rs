@@ -236,6 +236,14 @@ pub enum Fault {
         /// How long that lasts.
         span: u64,
     },
+    /// A node that was one version behind until now is upgraded: it ends, and the newer version
+    /// starts.
+    Upgrade {
+        /// Which node.
+        node: usize,
+        /// How long that takes.
+        away: u64,
+    },
     /// The connections of a node's clients break.
     HangUp {
         /// Whose.
@@ -292,6 +300,7 @@ impl Fault {
             Fault::ClockJump { .. } => "clock jump",
             Fault::ClockDrift { .. } => "clock drift",
             Fault::Interrupt { .. } => "snapshot interrupted",
+            Fault::Upgrade { .. } => "one version behind, upgraded",
             Fault::HangUp { .. } => "clients cut off",
         }
     }
@@ -389,6 +398,7 @@ impl Plan {
                 swarm.companions(&mut random, Planned { at, fault }, &mut faults);
             }
         }
+        upgrades(&mut Random::of(seed, 7), nodes, &mut faults);
         faults.sort_by_key(|planned| planned.at);
         Plan {
             nodes,
@@ -403,6 +413,12 @@ impl Plan {
 }
 
 impl Plan {
+    /// Whether a node is one version behind at first.
+    pub(crate) fn is_behind(&self, node: usize) -> bool {
+        let mut faults = self.faults.iter();
+        faults.any(|planned| matches!(planned.fault, Fault::Upgrade { node: upgraded, .. } if upgraded == node))
+    }
+
     /// Leaves out all faults but these, by their places in the list.
     pub fn keep(&mut self, places: &[usize]) {
         let mut place = 0;
@@ -446,6 +462,21 @@ fn retention(random: &mut Random, nodes: usize) -> Vec<Retention> {
         each.fill(all);
     }
     each
+}
+
+/// In a third of the seeds some nodes, or all, are one version behind, and are upgraded one by one.
+fn upgrades(random: &mut Random, nodes: usize, faults: &mut Vec<Planned>) {
+    if !random.chance(333) {
+        return;
+    }
+    let first = random.below(nodes as u64) as usize;
+    for nth in 0..random.between(1, nodes as u64) as usize {
+        let node = (first + nth) % nodes;
+        let at = Time(random.between(CALM.0, LAST.0));
+        let away = random.between(100_000, 3_000_000);
+        let fault = Fault::Upgrade { node, away };
+        faults.push(Planned { at, fault });
+    }
 }
 
 fn clock(random: &mut Random) -> (i64, i64) {

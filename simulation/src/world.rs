@@ -157,6 +157,7 @@ impl<S: Subject> World<S> {
                 full: 0,
                 random,
                 refuses: None,
+                behind: plan.is_behind(node),
             }
         };
         let service = subject.service();

@@ -9,12 +9,13 @@ use super::{Event, World};
 use crate::checks::Verdict;
 use crate::checks::sessions::Effect;
 use crate::log_writer::LogEvent;
-use crate::node::{Answered, Process, Started, Turn, id, number};
+use crate::node::{Answered, Process, Started, Stop, Turn, id, number};
 use crate::observed::Note;
 use crate::queue::Time;
 use crate::snapshots::{SnapshotEvent, Snapshots};
 use crate::subject::{Message, Subject};
 use crate::trace::Record;
+use crate::versions::is_in_older;
 
 /// States are compared at every so-manyth index: often enough, since states that differ once
 /// nearly always stay different.
@@ -104,7 +105,7 @@ impl<S: Subject> World<S> {
         let mut replies = Vec::new();
         let mut answered: Vec<Answered> = Vec::new();
         let before = process.group.machine().applied().index;
-        let turned = taken.and_then(|()| {
+        let turned = taken.map_err(Stop::Environment).and_then(|()| {
             let answer = &mut |answer| answered.push(answer);
             let service = &self.service;
             process.turn(service, local, wall, &mut turn, &mut replies, answer)
@@ -116,6 +117,11 @@ impl<S: Subject> World<S> {
                 && applied.0 % COMPARE_EVERY < 4)
             .then(|| self.subject.digest(process.group.machine()));
         let turned = turned.map(|()| {
+            let behind = |node: usize| self.machines[node].behind;
+            let readable =
+                |peer, message: &_| is_in_older(message) || !(behind(node) || behind(peer));
+            turn.messages
+                .retain(|(peer, message)| readable(*peer, message));
             let frames = process.frames(node, wall, turn.messages);
             (frames, turn.request)
         });
@@ -161,7 +167,11 @@ impl<S: Subject> World<S> {
                 }
                 Ok(())
             }
-            Err(why) => self.stops_itself(node, &why),
+            Err(Stop::Environment(why)) => self.stops_itself(node, &why),
+            Err(Stop::Nonsense(why)) => {
+                let node = id(node);
+                Err(("panic", format!("{node} stops: {why}")))
+            }
         }
     }
 

@@ -235,6 +235,10 @@ impl<S: Subject> World<S> {
                 self.machines[node].clock.set_rate(now, ppm);
                 return (Some(node), None);
             }
+            Fault::Upgrade { node, away } => {
+                self.machines[node].behind = false;
+                return self.end(Who::Node(node), away, false);
+            }
             Fault::HangUp { who } => {
                 let node = self.resolve(who);
                 self.cut_clients_of(node);
