@@ -21,7 +21,8 @@ use harness::{World, n};
 #[derive(goldenscript::Command)]
 enum Command {
     /// Makes a cluster: `cluster 3`, with `learners=1` more, `limits=tight` (see [`tight`]) or
-    /// `limits=replay` (at most two entries to apply).
+    /// `limits=replay` (at most two entries to apply), or `limits=patient` (a disk may take longer
+    /// than an election).
     Cluster {
         voters: u64,
         #[arg(key, optional)]
@@ -180,6 +181,7 @@ impl Runner {
         }
         let configure = match limits {
             "tight" => tight,
+            "patient" => Config::new,
             "replay" => |node| Config {
                 max_apply_lag: 2,
                 ..usual(node)
@@ -407,6 +409,7 @@ scripts! {
     election_vote_waits_for_disk
     election_own_vote_waits_for_disk
     election_two_ask_at_once
+    election_longer_log_does_not_withdraw
     election_refuses_a_shorter_log
     election_ignored_under_a_live_leader
     election_pre_vote_lost_disturbs_nobody
@@ -429,6 +432,8 @@ scripts! {
     durability_leader_counts_itself_last
     durability_hung_disk_resigns
     durability_hung_follower_does_not_stand
+    durability_busy_disk_leads_on
+    durability_busy_follower_stands
     durability_damaged_node
     durability_lost_hard_state
     read_answer_to_a_former_life
