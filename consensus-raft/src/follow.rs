@@ -236,6 +236,8 @@ impl Raft {
             // Where that entry was put, everything went that no leader had confirmed: no entry that
             // was found at the start is of this term.
             self.vouched = None;
+            self.hard.damaged = false;
+            self.stage_hard_state();
         }
         let State::Follower(following) = &mut self.state else {
             return;

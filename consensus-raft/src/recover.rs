@@ -14,7 +14,9 @@
 //! Nor does such a log keep what logs promise each other (§5.3): where the write is lost that had
 //! truncated an entry, that entry stands there again, between others that agree with the leader's.
 //! So of a damaged log only what is applied counts, and what a leader has sent since entry by entry.
-//! The rest stays until then: it may be all that is left.
+//! The rest stays until then: it may be all that is left. All this holds over restarts: where the log
+//! begins anew behind what is applied the disk is sound again, and only the hard state still says that
+//! something was there.
 //!
 //! A hard state that cannot be read, or lies behind the log that was written after it, is lost:
 //! whom this node voted for is unknown, so it does not vote again. That is written down, or a
@@ -42,8 +44,9 @@ pub(crate) fn recover(config: Config, random: Random, mut recovered: Recovered) 
     let log = Log::new(recovered.purged, recovered.log);
     let applied = recovered.applied;
     let (mut hard, mut rewrite) = hard_state(recovered.hard_state.as_ref(), log.last(), applied);
-    let damaged = recovered.damaged || hole.is_some();
+    let damaged = recovered.damaged || hole.is_some() || hard.damaged;
     if damaged {
+        hard.damaged = true;
         hard.term += 1;
         hard.voted_for = None;
         rewrite = true;

@@ -457,4 +457,5 @@ scripts! {
     repair_follower_gets_an_unreadable_entry_again
     repair_leader_that_cannot_read_gives_way
     repair_damaged_node_votes_again
+    repair_damage_is_known_after_another_restart
 }

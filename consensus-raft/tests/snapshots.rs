@@ -277,5 +277,7 @@ fn a_damaged_node_is_whole_once_a_later_leader_has_committed_in_its_own_term() {
     say(&mut world, at(2, 1), vec![entry(3, 2)], 3);
     assert!(!votes(&mut world), "that is not durable yet");
     world.persist(n(3), 9);
+    assert!(!votes(&mut world), "nor is that it is whole");
+    world.persist(n(3), 9);
     assert!(votes(&mut world));
 }

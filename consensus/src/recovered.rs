@@ -21,7 +21,8 @@ pub struct Recovered {
     /// What the state machine holds durably. Entries up to here are never applied again.
     pub applied: Position,
     /// The disk is known to have lost acknowledged entries: the node neither votes nor
-    /// campaigns until its peers have repaired it.
+    /// campaigns until its peers have repaired it. What the protocol writes may supersede the loss,
+    /// so that a later start is not told of it: until it is repaired the protocol remembers.
     pub damaged: bool,
 }
 

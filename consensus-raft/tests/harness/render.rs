@@ -75,8 +75,10 @@ pub(crate) fn ops(ops: &[LogOp]) -> String {
                     0 => {}
                     life => write!(line, " life={life}").unwrap(),
                 }
-                if bytes[1] != 0 {
-                    write!(line, " lost").unwrap();
+                for (flag, name) in [(1, "lost"), (2, "damaged")] {
+                    if bytes[1] & flag != 0 {
+                        write!(line, " {name}").unwrap();
+                    }
                 }
             }
             LogOp::Put(entry) => write!(line, " [{}{}]", entry.position(), payload(entry)).unwrap(),
