@@ -121,6 +121,9 @@ fn the_log_is_purged_no_further_than_applied() {
     world.propose(n(1), "a");
     world.settle();
     world.propose(n(1), "b");
+    world.persist(n(1), 9);
+    let status = world.core(n(1)).status();
+    assert_eq!((status.committed, status.applied), (Index(3), Index(2)));
     let upto = Index(9);
     world.step(n(1), Input::Compact { upto });
     assert_eq!(world.core(n(1)).status().purged, Index(2));
