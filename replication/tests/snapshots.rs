@@ -164,6 +164,28 @@ fn a_snapshot_that_does_not_help_is_not_offered_twice() {
 }
 
 #[test]
+fn no_snapshot_is_made_for_a_peer_that_wants_what_is_not_written_yet() {
+    let first = meta(9, 100);
+    let mut bench = offering(&first);
+    let at_least = Index(u64::MAX);
+    let (id, end) = (first.id, SnapshotEnd::Unwanted { at_least });
+    bench.hear(PEER, Message::SnapshotDone { id, end });
+    assert_eq!(bench.turn(), []);
+    assert_eq!(bench.told(), ["sent 9 to n2: Failed"]);
+    bench.tell(Script::SendSnapshot(PEER));
+    assert_eq!(
+        bench.turn(),
+        [],
+        "nor is it asked again with every heartbeat"
+    );
+    bench.pass(2_000);
+    bench.tell(Script::SendSnapshot(PEER));
+    assert_eq!(bench.turn(), [take(0)]);
+    bench.replica.snapshot_ready(bench.now, &first);
+    assert_eq!(bench.turn(), [Seen::Offer(PEER, id)]);
+}
+
+#[test]
 fn a_broken_link_fails_it_for_now_and_keeps_it_for_a_while() {
     let meta = meta(9, 100);
     let mut bench = offering(&meta);

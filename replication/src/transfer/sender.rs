@@ -284,6 +284,12 @@ impl<C: Consensus, T: Copy> Replica<C, T> {
                 }
                 self.end_sending(now, from, index, SnapshotOutcome::Installed);
             }
+            SnapshotEnd::Unwanted { at_least } if at_least > self.core.status().last.index => {
+                // One snapshot after the other would be made, and none would do.
+                tracing::warn!(%from, %at_least, "a peer wants a snapshot of what is not written yet");
+                self.hold_off(from, now + self.config.snapshots.ask_again);
+                self.end_sending(now, from, index, SnapshotOutcome::Failed);
+            }
             SnapshotEnd::Unwanted { at_least } => {
                 self.outgoing.needs.insert(from, at_least);
                 self.end_sending(now, from, index, SnapshotOutcome::Failed);

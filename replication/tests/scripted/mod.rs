@@ -130,7 +130,10 @@ impl Consensus for Scripted {
             role: Role::Follower,
             epoch: Epoch::term(self.epoch),
             leader: None,
-            last: Position::ZERO,
+            last: Position {
+                index: Index(1_000),
+                epoch: Epoch::term(self.epoch),
+            },
             persisted: Index(5),
             committed: Index(0),
             applied: Index(0),
