@@ -2,7 +2,9 @@
 
 mod harness;
 
-use consensus::{Consensus, Epoch, Index, Input, Position, SnapshotOutcome};
+use consensus::{
+    Consensus, Epoch, FetchId, Fetched, Index, Input, Position, Role, SnapshotOutcome,
+};
 use consensus_raft::{Config, Message};
 use harness::disk::entry;
 use harness::{World, n};
@@ -112,6 +114,39 @@ fn what_stands_above_a_snapshot_stays() {
     install(&mut world, at(2, 2));
     assert_eq!(world.terms(n(2)), [2, 5]);
     assert_eq!(world.core(n(2)).status().last, at(4, 5));
+}
+
+/// Else its log would end in a later term than its hard state, which counts as a lost one.
+#[test]
+fn a_snapshot_of_a_later_term_brings_that_term() {
+    let mut world = World::with_logs(&[&[1, 5], &[1], &[1, 5]], 5);
+    install(&mut world, at(9, 7));
+    assert_eq!(world.core(n(2)).status().epoch, Epoch::term(7));
+}
+
+#[test]
+fn a_leader_whose_state_is_replaced_leads_no_more() {
+    let mut world = World::new(3, 0, Config::new);
+    world.elect(n(2));
+    install(&mut world, at(9, 1));
+    assert_eq!(world.core(n(2)).status().role, Role::Follower);
+}
+
+#[test]
+fn what_could_not_be_read_is_forgotten_with_a_snapshot_above_it() {
+    let mut world = World::with_logs(&[&[1, 5], &[1], &[1, 5]], 5);
+    append(&mut world, at(1, 1), 2, 2);
+    let (id, result) = (FetchId(1), Fetched::Corrupt);
+    world.step(n(2), Input::Fetched { id, result });
+    offer(&mut world, at(9, 5));
+    install(&mut world, at(9, 5));
+    append(&mut world, at(9, 5), 10, 0);
+    world.persist(n(2), 9);
+    let acked = Message::Acked {
+        term: 5,
+        matched: Index(10),
+    };
+    assert!(world.take_sent(n(2)).contains(&(n(1), acked)));
 }
 
 #[test]
