@@ -240,6 +240,10 @@ fn errors_name_the_key_the_value_its_origin_and_what_to_do() {
             r#"log-level = "=" (flag --log-level): expected a level or a filter, such as info or info,consensus_raft=debug"#,
         ),
         (
+            &[("log-level", "inof")],
+            r#"log-level = "inof" (flag --log-level): expected a level or a filter, such as info or info,consensus_raft=debug"#,
+        ),
+        (
             &[("log-format", "xml")],
             r#"log-format = "xml" (flag --log-format): expected text or json"#,
         ),

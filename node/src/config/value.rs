@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use consensus::NodeId;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Names a cluster, so that nodes of two clusters never mix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,8 +241,12 @@ pub(super) fn some_bytes(text: &str) -> Option<usize> {
     number.checked_mul(unit).filter(|bytes| *bytes >= 1 << 10)
 }
 
+/// A bare word is a level here: as the name of a module, which it could be as well, a misspelt level
+/// would silence everything else.
 pub(super) fn log_filter(text: &str) -> Option<String> {
-    let known = !text.is_empty() && EnvFilter::try_new(text).is_ok();
+    let is_level = |word: &str| !word.is_empty() && word.parse::<LevelFilter>().is_ok();
+    let mut words = text.split(',').filter(|part| !part.contains(['=', '[']));
+    let known = words.all(is_level) && EnvFilter::try_new(text).is_ok();
     known.then(|| text.to_owned())
 }
 
